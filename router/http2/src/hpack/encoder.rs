@@ -1,0 +1,173 @@
+//! Header lists to octets: the sending end of one direction.
+//!
+//! What is in a table goes out as an index. What is not goes out as a literal, Huffman-coded where that is shorter, and
+//! what becomes of it in the table depends on its name (see `known_names`):
+//!
+//! - most fields are inserted, `:path` among them: a mesh has few distinct methods;
+//! - names with a new value in every call are not, lest they evict what repeats. Only the first of such a name is
+//!   inserted, so that the name at least is an index from then on;
+//! - secrets (`authorization`, `cookie` ...) never are, and go out as never-indexed whether or not they came that way:
+//!   calls of different clients share the connection. Everything that came as never-indexed stays so;
+//! - nor are fields that would take more than a quarter of the table.
+
+use super::hash::hash;
+use super::index::Index;
+use super::known_names::{self, Indexing};
+use super::static_table::{DYNAMIC_START, ENTRIES};
+use super::table::{ENTRY_OVERHEAD, Table};
+use super::{DEFAULT_TABLE_SIZE, huffman, integer};
+use crate::Field;
+
+/// A field may take one part in this many of the table. With larger ones few would fit, and each would evict many.
+const MAX_SHARE: usize = 4;
+
+/// The same for a field that is inserted for the sake of its name: its value is dead weight.
+const MAX_NAME_SHARE: usize = 16;
+
+/// The three kinds of literals (RFC 7541 section 6.2).
+#[derive(Clone, Copy)]
+enum Literal {
+    Inserted,
+    NotIndexed,
+    NeverIndexed,
+}
+
+/// The encoder of one direction of a connection.
+#[derive(Debug)]
+pub struct Encoder {
+    table: Table,
+    index: Index,
+    /// Our own cap of the table.
+    cap: usize,
+    /// The size to use from the next block on, and the smallest one since the last: both may have to be announced.
+    next_size: usize,
+    smallest_size: usize,
+}
+
+impl Encoder {
+    /// Makes an encoder with an empty table of at most `max_table_size` octets, as RFC 7541 section 4.1 counts them, and no
+    /// more than the peer's default of [`DEFAULT_TABLE_SIZE`]. Allocates nothing.
+    pub fn new(max_table_size: usize) -> Self {
+        let size = max_table_size.min(DEFAULT_TABLE_SIZE);
+        Self {
+            table: Table::new(DEFAULT_TABLE_SIZE),
+            index: Index::default(),
+            cap: max_table_size,
+            next_size: size,
+            smallest_size: size,
+        }
+    }
+
+    /// Takes over the peer's SETTINGS_HEADER_TABLE_SIZE. The smaller of it and our own cap is used from the next block on.
+    pub fn set_peer_max_table_size(&mut self, size: usize) {
+        self.next_size = size.min(self.cap);
+        self.smallest_size = self.smallest_size.min(self.next_size);
+    }
+
+    /// Begins a block: appends the size updates that are due (RFC 7541 section 4.2). To be called once per block.
+    pub fn begin(&mut self, out: &mut Vec<u8>) {
+        if self.smallest_size < self.table.max_size() && self.smallest_size < self.next_size {
+            self.resize(self.smallest_size, out);
+        }
+        if self.next_size != self.table.max_size() {
+            self.resize(self.next_size, out);
+        }
+        self.smallest_size = self.next_size;
+    }
+
+    fn resize(&mut self, size: usize, out: &mut Vec<u8>) {
+        integer::encode(size, 5, 0x20, out);
+        self.table.set_max_size(size);
+        self.index.trim(self.table.len());
+    }
+
+    /// Appends one field to the block. The name has to be in lower case.
+    pub fn encode(&mut self, field: Field<'_>, out: &mut Vec<u8>) {
+        let name_hash = hash(field.name, 0);
+        let (static_index, indexing) = match known_names::find(name_hash, field.name) {
+            Some(known) => (known.static_index, known.indexing),
+            None => (0, Indexing::Field),
+        };
+        match if field.sensitive { Indexing::Never } else { indexing } {
+            Indexing::Field => {
+                if let Some(index) = find_static(static_index, field) {
+                    return integer::encode(index, 7, 0x80, out);
+                }
+                let field_hash = hash(field.value, name_hash);
+                if let Some(age) = self.index.find_field(&self.table, field_hash, field.name, field.value) {
+                    return integer::encode(DYNAMIC_START + age, 7, 0x80, out);
+                }
+                let name_index = self.name_index(static_index, name_hash, field.name);
+                if self.fits(field, MAX_SHARE) {
+                    self.insert(name_index, name_hash, field, out);
+                } else {
+                    literal(Literal::NotIndexed, name_index, field, out);
+                }
+            }
+            Indexing::Name => {
+                let name_index = self.name_index(static_index, name_hash, field.name);
+                if name_index == 0 && self.fits(field, MAX_NAME_SHARE) {
+                    self.insert(name_index, name_hash, field, out);
+                } else {
+                    literal(Literal::NotIndexed, name_index, field, out);
+                }
+            }
+            Indexing::Never => {
+                let name_index = self.name_index(static_index, name_hash, field.name);
+                literal(Literal::NeverIndexed, name_index, field, out);
+            }
+        }
+    }
+
+    /// The index of an entry with this name, 0 = none.
+    fn name_index(&self, static_index: usize, name_hash: u64, name: &[u8]) -> usize {
+        if static_index != 0 {
+            return static_index;
+        }
+        self.index.find_name(&self.table, name_hash, name).map_or(0, |age| DYNAMIC_START + age)
+    }
+
+    fn fits(&self, field: Field<'_>, share: usize) -> bool {
+        field.name.len() + field.value.len() + ENTRY_OVERHEAD <= self.table.max_size() / share
+    }
+
+    fn insert(&mut self, name_index: usize, name_hash: u64, field: Field<'_>, out: &mut Vec<u8>) {
+        literal(Literal::Inserted, name_index, field, out);
+        // It fits, so that it is in now.
+        self.table.insert(field.name, field.value);
+        self.index.insert(hash(field.value, name_hash), name_hash);
+        self.index.trim(self.table.len());
+    }
+}
+
+/// The index of the static entry with this name and value; `first` is the first one with the name, 0 = none.
+#[inline]
+fn find_static(first: usize, field: Field<'_>) -> Option<usize> {
+    let entries = ENTRIES.get(first.checked_sub(1)?..)?;
+    let same_name = entries.iter().take_while(|entry| entry.name() == field.name);
+    same_name.map(|entry| entry.value()).position(|value| value == field.value).map(|at| first + at)
+}
+
+fn literal(kind: Literal, name_index: usize, field: Field<'_>, out: &mut Vec<u8>) {
+    match kind {
+        Literal::Inserted => integer::encode(name_index, 6, 0x40, out),
+        Literal::NotIndexed => integer::encode(name_index, 4, 0x00, out),
+        Literal::NeverIndexed => integer::encode(name_index, 4, 0x10, out),
+    }
+    if name_index == 0 {
+        string(field.name, out);
+    }
+    string(field.value, out);
+}
+
+/// Appends a string literal (RFC 7541 section 5.2).
+fn string(octets: &[u8], out: &mut Vec<u8>) {
+    let coded_len = huffman::encoded_len(octets);
+    if coded_len < octets.len() {
+        integer::encode(coded_len, 7, 0x80, out);
+        huffman::encode(octets, out);
+    } else {
+        integer::encode(octets.len(), 7, 0, out);
+        out.extend_from_slice(octets);
+    }
+}

@@ -1,0 +1,77 @@
+//! The static table (RFC 7541 appendix A).
+
+use super::table::Entry;
+
+/// The index of the first entry of the dynamic table: the static ones come before.
+pub(super) const DYNAMIC_START: usize = ENTRIES.len() + 1;
+
+macro_rules! entries {
+    ($($name:literal $value:literal,)*) => {
+        [$(Entry { joined: concat!($name, $value).as_bytes(), name_len: $name.len() },)*]
+    };
+}
+
+/// The entries; the one at 0 has index 1. Those of one name stand next to each other.
+pub(super) static ENTRIES: [Entry<'static>; 61] = entries![
+    ":authority" "",
+    ":method" "GET",
+    ":method" "POST",
+    ":path" "/",
+    ":path" "/index.html",
+    ":scheme" "http",
+    ":scheme" "https",
+    ":status" "200",
+    ":status" "204",
+    ":status" "206",
+    ":status" "304",
+    ":status" "400",
+    ":status" "404",
+    ":status" "500",
+    "accept-charset" "",
+    "accept-encoding" "gzip, deflate",
+    "accept-language" "",
+    "accept-ranges" "",
+    "accept" "",
+    "access-control-allow-origin" "",
+    "age" "",
+    "allow" "",
+    "authorization" "",
+    "cache-control" "",
+    "content-disposition" "",
+    "content-encoding" "",
+    "content-language" "",
+    "content-length" "",
+    "content-location" "",
+    "content-range" "",
+    "content-type" "",
+    "cookie" "",
+    "date" "",
+    "etag" "",
+    "expect" "",
+    "expires" "",
+    "from" "",
+    "host" "",
+    "if-match" "",
+    "if-modified-since" "",
+    "if-none-match" "",
+    "if-range" "",
+    "if-unmodified-since" "",
+    "last-modified" "",
+    "link" "",
+    "location" "",
+    "max-forwards" "",
+    "proxy-authenticate" "",
+    "proxy-authorization" "",
+    "range" "",
+    "referer" "",
+    "refresh" "",
+    "retry-after" "",
+    "server" "",
+    "set-cookie" "",
+    "strict-transport-security" "",
+    "transfer-encoding" "",
+    "user-agent" "",
+    "vary" "",
+    "via" "",
+    "www-authenticate" "",
+];
