@@ -1,0 +1,158 @@
+//! Flags and environment variables of every backend; no other file reads either.
+//!
+//! A flag stands above the builder's setting, the builder's above the environment, and that above the default.
+
+use crate::{Advertise, Error};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use switchboard_registry::{Config, Kind};
+
+const LISTEN: &str = "SWITCHBOARD_LISTEN";
+const ADVERTISE: &str = "SWITCHBOARD_ADVERTISE";
+const CONSUL: &str = "SWITCHBOARD_CONSUL_ADDR";
+
+/// The flags that all backends share; flatten them into a clap parser.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Mesh")]
+pub struct Options {
+    /// Address to listen on: `50060`, `127.0.0.1:50060` or `[::]:50060`; port 0 takes a free one
+    /// [env: SWITCHBOARD_LISTEN, or AGENT_PORT, TOOL_PORT, WORKER_PORT by kind]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
+    pub listen: Option<SocketAddr>,
+    /// Registry to register with, Consul or `switchboard dev` [env: CONSUL_HTTP_ADDR, or CONSUL_HOST and
+    /// CONSUL_PORT; the token comes from CONSUL_HTTP_TOKEN] [default: http://127.0.0.1:8500]
+    #[arg(long, value_name = "URL")]
+    pub consul: Option<String>,
+    /// Address to register: `auto`, an address or address:port [env: SWITCHBOARD_ADVERTISE] [default: auto]
+    #[arg(long, value_name = "ADDR")]
+    pub advertise: Option<Advertise>,
+    /// After a signal, seconds to let running calls end [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub drain: Option<Duration>,
+    /// Log JSON objects instead of lines for people; RUST_LOG sets the level, for example `debug`
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, Error> {
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let port = text.strip_prefix(':').unwrap_or(text).parse().map(|port| SocketAddr::new(any, port));
+    port.or_else(|_| text.parse()).map_err(|_| Error::Setting {
+        setting: LISTEN,
+        value: text.to_owned(),
+        expected: "a port or ip:port",
+    })
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, Error> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let refuse =
+        || Error::Setting { setting: "--drain", value: text.to_owned(), expected: "a number of seconds" };
+    seconds.ok_or_else(refuse)
+}
+
+/// Gives the address to listen on where neither flag nor builder says: all addresses, and the port of the kind.
+pub(crate) fn listen(kind: Kind, default_port: u16) -> Result<SocketAddr, Error> {
+    listen_from(variable, kind, default_port)
+}
+
+fn listen_from(
+    get: impl Fn(&str) -> Option<String>,
+    kind: Kind,
+    default_port: u16,
+) -> Result<SocketAddr, Error> {
+    if let Some(text) = get(LISTEN) {
+        return parse_listen(&text);
+    }
+    let setting = match kind {
+        Kind::Agent => "AGENT_PORT",
+        Kind::Tool => "TOOL_PORT",
+        Kind::Worker => "WORKER_PORT",
+    };
+    let port = match get(setting) {
+        None => default_port,
+        Some(value) => match value.parse() {
+            Ok(port) => port,
+            Err(_) => return Err(Error::Setting { setting, value, expected: "a port" }),
+        },
+    };
+    Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
+}
+
+/// Gives the registry's settings, with the flag's address instead of the environment's if there is one.
+pub(crate) fn registry(flag: Option<&str>) -> Result<Config, Error> {
+    let get = |name: &str| match (name, flag) {
+        (CONSUL, Some(address)) => Some(address.to_owned()),
+        _ => variable(name),
+    };
+    Ok(Config::from_vars(get)?)
+}
+
+/// Gives what to advertise where neither flag nor builder says.
+pub(crate) fn advertise() -> Result<Advertise, Error> {
+    variable(ADVERTISE).map_or(Ok(Advertise::Auto), |text| text.parse())
+}
+
+/// Gives the log filter.
+pub(crate) fn log_filter() -> Option<String> {
+    variable("RUST_LOG")
+}
+
+/// Gives the host name as the shell or a container runtime states it.
+pub(crate) fn host_name() -> Option<String> {
+    variable("HOSTNAME")
+}
+
+/// Reads one variable; an empty one counts as absent, as compose files produce them.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, listen_from, parse_listen, parse_seconds};
+    use clap::{Args as _, FromArgMatches as _};
+    use std::time::Duration;
+    use switchboard_registry::Kind;
+
+    #[test]
+    fn an_address_may_be_a_port_alone() {
+        let cases = [
+            ("50060", "0.0.0.0:50060"),
+            (":0", "0.0.0.0:0"),
+            ("127.0.0.1:7", "127.0.0.1:7"),
+            ("[::]:7", "[::]:7"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_listen(text).unwrap().to_string(), expected);
+        }
+        for bad in ["", "x", "127.0.0.1", "99999", "localhost:7"] {
+            assert!(parse_listen(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(parse_seconds("0.5").unwrap(), Duration::from_millis(500));
+        assert!(["", "-1", "x", "NaN"].iter().all(|bad| parse_seconds(bad).is_err()));
+    }
+
+    #[test]
+    fn the_port_variable_belongs_to_the_kind_and_the_address_stands_above_it() {
+        let listen = |vars: &[(&str, &str)], kind| {
+            let get = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
+            listen_from(get, kind, 1).map(|addr| addr.to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!(listen(&[], Kind::Tool).unwrap(), "0.0.0.0:1");
+        assert_eq!(listen(&[("TOOL_PORT", "2"), ("AGENT_PORT", "3")], Kind::Tool).unwrap(), "0.0.0.0:2");
+        let both = [("TOOL_PORT", "2"), ("SWITCHBOARD_LISTEN", "127.0.0.1:0")];
+        assert_eq!(listen(&both, Kind::Tool).unwrap(), "127.0.0.1:0");
+        assert!(listen(&[("WORKER_PORT", "x")], Kind::Worker).unwrap_err().contains("WORKER_PORT"));
+    }
+
+    #[test]
+    fn flags_are_read() {
+        let command = Options::augment_args(clap::Command::new("backend"));
+        let line = ["backend", "--listen", "0", "--consul", "c:1", "--advertise", "h:2", "--drain", "1.5"];
+        let options = Options::from_arg_matches(&command.get_matches_from(line)).unwrap();
+        assert_eq!(options.listen.unwrap().to_string(), "0.0.0.0:0");
+        assert_eq!(options.advertise, "h:2".parse().ok());
+        assert_eq!((options.drain, options.log_json), (Some(Duration::from_millis(1500)), false));
+    }
+}

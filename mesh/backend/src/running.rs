@@ -1,0 +1,97 @@
+//! A backend that serves, and the order in which it ends.
+//!
+//! ```text
+//!   SIGTERM ─► health NOT_SERVING, deregistered ─► wait (still serving) ─► GOAWAY, listener closed ─► drained ─► end
+//!                                                                                └─ drain limit ─► cut ───┘
+//! ```
+//!
+//! The wait gives routers the time to learn that the entry is gone; calls that come meanwhile are served.
+
+use crate::presence::Presence;
+use crate::server::Health;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tonic_health::ServingStatus;
+use tracing::{debug, info, warn};
+
+/// What happens to calls at the end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drain {
+    /// Between deregistration and GOAWAY.
+    pub(crate) wait: Duration,
+    /// From GOAWAY on; what still runs then is cut.
+    pub(crate) limit: Duration,
+}
+
+/// A backend that listens and registers in the background.
+///
+/// Dropping it ends serving at once and cuts all calls; the entry stays until the registry's check removes it.
+pub struct Running {
+    pub(crate) id: String,
+    pub(crate) instance: String,
+    pub(crate) addr: SocketAddr,
+    pub(crate) presence: Presence,
+    pub(crate) health: Health,
+    pub(crate) drain: Drain,
+    /// Sends GOAWAY and closes the listener.
+    pub(crate) stop: oneshot::Sender<()>,
+    /// Connections live as long as this does.
+    pub(crate) alive: watch::Sender<()>,
+    pub(crate) server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("instance", &self.instance).field("addr", &self.addr).finish()
+    }
+}
+
+impl Running {
+    /// Gives the ID that clients call: `echo-agent`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Gives the instance's ID in the registry: `agent-echo-<host>-<port>`.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Gives the address that is listened on, with the port that port 0 became.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Waits until the registry has the backend. Waits for as long as there is no registry. Cancel safe.
+    pub async fn registered(&self) {
+        self.presence.registered().await;
+    }
+
+    /// Leaves the mesh without failing a call, and returns whether every call ended by itself.
+    ///
+    /// Takes the wait, at most the drain limit, and up to 5 s more if the registry does not answer. Dropping
+    /// the future cuts what still runs.
+    pub async fn shutdown(self) -> bool {
+        let Running { mut health, presence, drain, stop, alive, mut server, instance, .. } = self;
+        health.set(ServingStatus::NotServing).await;
+        presence.leave().await;
+        debug!(instance, "out of the registry, still serving for {:?}", drain.wait);
+        tokio::time::sleep(drain.wait).await;
+
+        let _ = stop.send(());
+        health.end_watches().await;
+        let drained = tokio::time::timeout(drain.limit, &mut server).await.is_ok();
+        if !drained {
+            warn!(instance, "cutting the calls that still run after {:?}", drain.limit);
+        }
+        // Idle connections of careless peers, or the calls that are over their time.
+        drop(alive);
+        if !drained {
+            let _ = server.await;
+        }
+        info!(instance, "stopped");
+        drained
+    }
+}

@@ -1,0 +1,228 @@
+//! What a failed call says: its code, its machine-readable reason and what to do next.
+//!
+//! Every failure has a gRPC [`Code`], also those that never reached a server, so that a caller has one
+//! thing to match on. Decides nothing about retries: that is `retry`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use prost::Message;
+use switchboard_proto::rpc;
+use tonic::{Code, Status};
+
+/// Why a call, or the client itself, failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be used: not a URI, or not an `http://` one.
+    #[error("invalid endpoint {endpoint:?}: {problem}")]
+    Endpoint {
+        /// The address as given.
+        endpoint: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A header that cannot be sent: its name or value is not allowed in HTTP/2.
+    #[error("invalid header {name:?}")]
+    Header {
+        /// The header's name as given.
+        name: String,
+    },
+    /// No connection could be made, so nothing was processed.
+    #[error("failed to connect to {endpoint}: {cause}")]
+    Connect {
+        /// The address that was tried.
+        endpoint: String,
+        /// The innermost cause, for example `Connection refused (os error 111)`.
+        cause: String,
+    },
+    /// The call's deadline passed on this side. The server may or may not have done the work.
+    #[error("deadline of {} exceeded", seconds(.after))]
+    Deadline {
+        /// The deadline that the call had.
+        after: Duration,
+    },
+    /// A server (a backend, or the router) answered with a status other than OK.
+    #[error("{}", described(.0))]
+    Status(Box<Answer>),
+}
+
+/// A status other than OK with its decoded details.
+#[derive(Debug)]
+pub struct Answer {
+    status: Status,
+    info: Option<rpc::ErrorInfo>,
+    retry_delay: Option<Duration>,
+}
+
+impl Error {
+    /// The gRPC code: INVALID_ARGUMENT for what this side refused, UNAVAILABLE without a connection.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Endpoint { .. } | Self::Header { .. } => Code::InvalidArgument,
+            Self::Connect { .. } => Code::Unavailable,
+            Self::Deadline { .. } => Code::DeadlineExceeded,
+            Self::Status(answer) => answer.status.code(),
+        }
+    }
+
+    /// `ErrorInfo.reason`: a constant like `UNKNOWN_ID` that programs may match on.
+    pub fn reason(&self) -> Option<&str> {
+        self.info().map(|info| info.reason.as_str()).filter(|reason| !reason.is_empty())
+    }
+
+    /// `ErrorInfo.domain`: whose reason it is.
+    pub fn domain(&self) -> Option<&str> {
+        self.info().map(|info| info.domain.as_str()).filter(|domain| !domain.is_empty())
+    }
+
+    /// `ErrorInfo.metadata`: the facts behind the reason, for example the nearest known IDs.
+    pub fn metadata(&self) -> Option<&HashMap<String, String>> {
+        self.info().map(|info| &info.metadata)
+    }
+
+    /// The least time to wait before another attempt, if the server gave one (`RetryInfo`).
+    pub fn retry_delay(&self) -> Option<Duration> {
+        match self {
+            Self::Status(answer) => answer.retry_delay,
+            _ => None,
+        }
+    }
+
+    /// The status's message alone, without the code.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Status(answer) => answer.status.message().to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The status as the server sent it, with its trailers; `None` if no server answered.
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Status(answer) => Some(&answer.status),
+            _ => None,
+        }
+    }
+
+    /// One sentence on what to do about it, where that is known.
+    ///
+    /// A server's own advice (`ErrorInfo.metadata["next_step"]`) comes first.
+    pub fn next_step(&self) -> Option<String> {
+        if let Some(step) = self.metadata().and_then(|facts| facts.get("next_step")) {
+            return Some(step.clone());
+        }
+        if let Some(nearest) = self.metadata().and_then(|facts| facts.get("nearest"))
+            && !nearest.is_empty()
+        {
+            let names = nearest.replace(',', " or ");
+            return Some(format!("call {names}, or list what is registered with `switchboard ls`"));
+        }
+        let step = match (self, self.code()) {
+            (Self::Endpoint { .. }, _) => "give the address as http://host:port",
+            (Self::Header { .. }, _) => "use lowercase letters, digits, '-', '_' and '.' in header names",
+            (Self::Connect { .. }, _) => {
+                "check the address; if no router is running there, start one with `switchboard dev`"
+            }
+            (_, Code::DeadlineExceeded) => "allow more time, or ask for less work",
+            (_, Code::Unavailable) => match self.retry_delay() {
+                Some(delay) => return Some(format!("try again in {}", seconds(&delay))),
+                None => "check that the service runs and is healthy, then try again",
+            },
+            (_, Code::ResourceExhausted) => match self.retry_delay() {
+                Some(delay) => return Some(format!("try again in {}", seconds(&delay))),
+                None => "send fewer calls at once, or try again later",
+            },
+            (_, Code::NotFound) => "list what is registered with `switchboard ls`",
+            (_, Code::Unauthenticated) => "send valid credentials in the header `authorization`",
+            (_, Code::PermissionDenied) => "use credentials that are allowed to make this call",
+            _ => return None,
+        };
+        Some(step.to_owned())
+    }
+
+    /// Sorts a status of tonic's into what happened: no connection, an expired deadline, or an answer.
+    ///
+    /// tonic says UNAVAILABLE for a failed connect and CANCELLED for its own timer; the error chain
+    /// under the status tells them from a server's words.
+    pub(crate) fn from_status(status: Status, endpoint: &str, deadline: Option<Duration>) -> Self {
+        let mut source = std::error::Error::source(&status);
+        while let Some(error) = source {
+            if error.is::<tonic::ConnectError>() {
+                return Self::Connect { endpoint: endpoint.to_owned(), cause: root_cause(error) };
+            }
+            if error.is::<tonic::TimeoutExpired>() {
+                return Self::Deadline { after: deadline.unwrap_or_default() };
+            }
+            source = error.source();
+        }
+        // A tonic server whose timer is first says CANCELLED too, in its own words. The router shortens the
+        // timeout on its way, so with such a backend the timer always is first.
+        if let (Code::Cancelled, "Timeout expired", Some(after)) = (status.code(), status.message(), deadline)
+        {
+            return Self::Deadline { after };
+        }
+        // Details explain an error and must not become one: bytes that are none are no details.
+        let details = rpc::Status::decode(status.details()).unwrap_or_default();
+        let (info, retry_delay) = (details.error_info(), details.retry_after());
+        Self::Status(Box::new(Answer { status, info, retry_delay }))
+    }
+
+    /// True if the call certainly never reached the code that would run it.
+    ///
+    /// That is a failed connect, or a stream refused by the peer's HTTP/2 layer (RFC 9113, section 8.7),
+    /// here or, by the router's word, between the router and the backend.
+    pub(crate) fn nothing_processed(&self) -> bool {
+        if self.domain() == Some(rpc::DOMAIN)
+            && matches!(self.reason(), Some("CONNECT_FAILED" | "STREAM_REFUSED"))
+        {
+            return true;
+        }
+        match self {
+            Self::Connect { .. } => true,
+            Self::Status(answer) => {
+                let mut source = std::error::Error::source(&answer.status);
+                while let Some(error) = source {
+                    if let Some(error) = error.downcast_ref::<h2::Error>() {
+                        return error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+                    }
+                    source = error.source();
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn info(&self) -> Option<&rpc::ErrorInfo> {
+        match self {
+            Self::Status(answer) => answer.info.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// The innermost error of a chain in words: the part a person can act on.
+pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// A status's message, or its code in words where a server sent none.
+fn described(answer: &Answer) -> String {
+    match answer.status.message() {
+        "" => answer.status.code().description().to_owned(),
+        message => message.to_owned(),
+    }
+}
+
+/// "5s", "1.5s", "250ms": no more digits than a person reads.
+fn seconds(duration: &Duration) -> String {
+    match duration.as_millis() {
+        millis if millis < 1000 => format!("{millis}ms"),
+        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        millis => format!("{}s", (millis as f64 / 100.0).round() / 10.0),
+    }
+}
