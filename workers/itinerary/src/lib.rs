@@ -1,0 +1,133 @@
+//! The itinerary worker: a day-by-day travel plan, with the weather that `weather-tool` knows of.
+//!
+//! One task passes the files in this order: `request` reads its parameters, `history` gives it its place,
+//! `weather` asks the tool through the router, `plan` chooses from the `catalogue`, `service` answers.
+//! Registration, health and shutdown are the mesh's (`switchboard_backend`).
+//!
+//! # Tasks
+//! - `ProcessTask` plans; the answer's `output` is for people, `metadata["itinerary"]` is the same as JSON.
+//! - Wrong parameters are an answer with `success` false and the words in `error`.
+//! - A `task_id` that is running is ALREADY_EXISTS. One that completed gets its answer again for the same
+//!   parameters, so a client may repeat the call after a lost connection; for others it is ALREADY_EXISTS.
+//!   One that failed runs anew.
+//! - `GetTaskStatus` says `running` with "day 2 of 3", `completed` with the plan, `failed` with the words,
+//!   or NOT_FOUND.
+
+mod catalogue;
+mod history;
+mod plan;
+mod request;
+mod service;
+mod weather;
+
+use std::time::Duration;
+
+use switchboard_backend::{Backend, MAX_MESSAGE_BYTES, Parameter};
+use switchboard_client::{Client, Config, Error};
+use switchboard_proto::agentplatform::task_worker_server::TaskWorkerServer;
+
+use crate::service::Itineraries;
+
+/// The router on this machine.
+const DEFAULT_ROUTER: &str = "http://127.0.0.1:50051";
+
+/// The router is near; a connection that takes longer would cost the plan more than its weather is worth.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where the worker finds the other members of the mesh, above all `weather-tool`.
+///
+/// It connects at the first task: the router need not run yet.
+#[derive(Clone, Debug)]
+pub struct RouterEndpoint(Client);
+
+impl RouterEndpoint {
+    /// Names the router by its address, `http://host:port` or `host:port`.
+    ///
+    /// # Errors
+    /// [`Error::Endpoint`] for an address that is none.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, which the connection needs.
+    pub fn new(address: &str) -> Result<Self, Error> {
+        let config = Config { connect_timeout: CONNECT_TIMEOUT, ..Config::default() };
+        Client::connect_lazy_with(address, config).map(Self)
+    }
+
+    /// Names the router by variables: `SWITCHBOARD_ROUTER`, else `GRPC_ROUTER_HOST` and `GRPC_ROUTER_PORT`
+    /// (one of them is enough), else `http://127.0.0.1:50051`. Empty ones count as absent.
+    ///
+    /// # Errors
+    /// As [`RouterEndpoint::new`].
+    ///
+    /// # Panics
+    /// As [`RouterEndpoint::new`].
+    pub fn from_vars(get: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        Self::new(&router_address(get))
+    }
+}
+
+fn router_address(get: impl Fn(&str) -> Option<String>) -> String {
+    let get = |name: &str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    match (get("SWITCHBOARD_ROUTER"), get("GRPC_ROUTER_HOST"), get("GRPC_ROUTER_PORT")) {
+        (Some(address), _, _) => address,
+        (None, None, None) => DEFAULT_ROUTER.to_owned(),
+        (None, host, port) => {
+            let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
+            let port = port.unwrap_or_else(|| "50051".to_owned());
+            format!("http://{host}:{port}")
+        }
+    }
+}
+
+/// Makes the backend `itinerary-worker`, port 50054, ready to be served.
+pub fn backend(router: RouterEndpoint) -> Backend {
+    let service = TaskWorkerServer::new(Itineraries::new(router.0))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    Backend::worker("itinerary")
+        .display_name("Itinerary")
+        .description("Plans a journey day by day, with the weather")
+        .detailed_description(
+            "Chooses something to do for every morning, afternoon and evening of a journey, by the \
+             traveller's interests and the forecast. The ideas hold for any destination; it knows no addresses.",
+        )
+        .how_it_works("Asks weather-tool through the router, then chooses from a catalogue; a wet day stays indoors")
+        .return_format("Text in output; the same as JSON in metadata.itinerary")
+        .use_cases(["Plan a city trip", "Fill a rainy day", "Watch the progress of a long task"])
+        .version(env!("CARGO_PKG_VERSION"))
+        .parameters([
+            parameter("destination", "string", true, "where to, for example Rome"),
+            parameter("days", "integer", false, "1 to 14, default 3"),
+            parameter("interests", "string", false, "comma-separated; default culture,food,nature"),
+            parameter("pace_ms", "integer", false, "pause before each day, 0 to 10000, default 0"),
+        ])
+        .tags(["travel"])
+        .add_service(service)
+}
+
+fn parameter(name: &str, type_: &str, required: bool, description: &str) -> Parameter {
+    Parameter {
+        name: name.to_owned(),
+        type_: type_.to_owned(),
+        required,
+        description: description.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::router_address;
+
+    #[test]
+    fn router_is_found_by_either_kind_of_variable() {
+        let address = |vars: &[(&str, &str)]| {
+            router_address(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned()))
+        };
+        assert_eq!(address(&[]), "http://127.0.0.1:50051");
+        assert_eq!(address(&[("SWITCHBOARD_ROUTER", " ")]), "http://127.0.0.1:50051");
+        assert_eq!(address(&[("GRPC_ROUTER_HOST", "haproxy")]), "http://haproxy:50051");
+        assert_eq!(address(&[("GRPC_ROUTER_PORT", "6000")]), "http://127.0.0.1:6000");
+        let both = [("SWITCHBOARD_ROUTER", "http://a:1"), ("GRPC_ROUTER_HOST", "b")];
+        assert_eq!(address(&both), "http://a:1");
+    }
+}
