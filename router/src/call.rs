@@ -1,0 +1,358 @@
+//! Step 3: one call as a state machine.
+//!
+//! ```text
+//!            headers             ID known          instance picked       stream opened
+//!  (client) ─────────► Reading ───────────► Parked ◄──┐ ───────► Queued ───────────► Forwarding
+//!                         │   (no ID needed)  ▲  │    │              ▲                  │    │
+//!                         └───────────────────┘  └────┴──────────────┴──── one retry ───┘    │ response
+//!                                                    if nothing was processed                │ complete
+//!  any phase ── error, cancel, deadline ──► gone  ◄──────────────────────────── Flushing ◄───┘
+//! ```
+//!
+//! `Parked` waits for the directory (a look-up, or a first healthy instance), `Queued` for a stream of an
+//! upstream connection, `Flushing` for the client to take the end of a response that came before the request's
+//! own end. A call has one timer: the earlier of its deadline and what its phase allows. Memory per call: the
+//! request headers and at most the replay cap plus one stream window of body, until the response begins.
+
+mod finish;
+mod request;
+
+pub(crate) use request::{forwarded, grpc_status};
+
+use crate::{
+    directory::Load,
+    peek::Peek,
+    plane::{CallKey, CallRef, ConnKey, Plane, millis},
+    route::{MethodRoute, Target},
+};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::SystemTime,
+};
+use switchboard_http2::{Headers, StreamId};
+
+use crate::{
+    balance::{self, Wanted},
+    error::Error,
+    link::Lookup,
+    plane::Command,
+    route,
+};
+
+/// Where a call stands; see the module's drawing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Reading,
+    Parked,
+    Queued,
+    Forwarding,
+    Flushing,
+}
+
+/// One call in flight.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) serial: u64,
+    pub(crate) phase: Phase,
+    pub(crate) down: (ConnKey, StreamId),
+    pub(crate) up: Option<(ConnKey, StreamId)>,
+    pub(crate) method: Option<Arc<MethodRoute>>,
+    /// The request headers as they will be forwarded, without `grpc-timeout`.
+    pub(crate) request: Headers,
+    pub(crate) request_id: Box<[u8]>,
+    /// Value of `x-switchboard-target`, if it was sent.
+    target_header: Option<Box<[u8]>>,
+    target: Option<Target>,
+    /// The Consul service, once it is known.
+    pub(crate) service: Option<Arc<str>>,
+    /// Reads the first message for the ID, and watches the rest of it.
+    pub(crate) peek: Option<Box<Peek>>,
+    /// The affinity key.
+    affinity: Box<[u8]>,
+    /// Body bytes that came before the stream was opened; afterwards those that a retry would send again.
+    pub(crate) held: Vec<u8>,
+    pub(crate) replayable: bool,
+    /// Body bytes that came, that moved into the upstream's output in this attempt, and whose credit went back.
+    pub(crate) received: u64,
+    pub(crate) moved: u64,
+    released: u64,
+    /// The client sent END_STREAM.
+    pub(crate) client_done: bool,
+    /// Response headers went to the client.
+    pub(crate) started: bool,
+    /// Load of the picked instance, counted up.
+    pub(crate) load: Option<Arc<Load>>,
+    /// Key of the pool of the picked instance.
+    pub(crate) pool: Option<usize>,
+    /// The instance where the first attempt failed.
+    pub(crate) failed_at: Option<Arc<Load>>,
+    /// And its error.
+    pub(crate) first_error: Option<Box<Error>>,
+    /// The client's deadline, or the default, in ms of the router clock; `u64::MAX` if there is none.
+    deadline_ms: u64,
+    /// End of the present phase's patience, likewise.
+    pub(crate) patience_ms: u64,
+    pub(crate) began_us: u64,
+}
+
+impl Call {
+    /// The body can no longer be sent a second time.
+    pub(crate) fn forget_replay(&mut self) {
+        self.replayable = false;
+        self.held = Vec::new();
+    }
+
+    /// Stream credit of the request that may go back to the client: for what moved on, and in any case for
+    /// the first `replay_max` bytes, which are kept anyway.
+    pub(crate) fn request_credit(&mut self, replay_max: u64) -> u32 {
+        let target = self.moved.max(self.received.min(replay_max)).max(self.released);
+        let credit = target - self.released;
+        self.released = target;
+        u32::try_from(credit).unwrap_or(u32::MAX)
+    }
+}
+
+impl Plane {
+    /// A call's headers are read: routes it at once where they are enough.
+    pub(crate) fn admit(&mut self, key: CallKey) {
+        if let Err(error) = self.check_request(key) {
+            return self.fail(key, error);
+        }
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let path = call.request.get(b":path").unwrap_or_default();
+        match route::decide(call.method.as_deref(), path, call.target_header.as_deref()) {
+            Err(error) => self.fail(key, error),
+            Ok(Some(target)) => {
+                call.target = Some(target);
+                self.resolve(key);
+            }
+            Ok(None) => self.route(key),
+        }
+    }
+
+    /// Routes a call by its first message, as soon as that says enough.
+    pub(crate) fn route(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let (Some(method), Some(peek)) = (&call.method, &call.peek) else { return };
+        if !peek.is_decided() {
+            if call.client_done {
+                self.fail(key, Error::no_message());
+            } else {
+                call.patience_ms = self.now_ms + millis(self.config.first_message_wait);
+                self.set_call_timer(key);
+            }
+            return;
+        }
+        let target =
+            route::decide_by_message(method, call.target_header.as_deref(), peek.id(), peek.id_too_long());
+        call.affinity = peek.affinity().into();
+        if peek.is_done() {
+            call.peek = None;
+        }
+        match target {
+            Err(error) => self.fail(key, error),
+            Ok(target) => {
+                call.target = Some(target);
+                self.resolve(key);
+            }
+        }
+    }
+
+    /// Finds the service and an instance of it in the directory, or parks the call until it can.
+    pub(crate) fn resolve(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let service = match &call.target {
+            None => return,
+            Some(Target::Local) => return self.send_local(key),
+            Some(Target::Id { service, .. }) => service.clone(),
+            Some(Target::GrpcService(name)) => match self.directory.grpc_services.get(name) {
+                Some(service) => service.clone(),
+                None => {
+                    let lookup = Lookup::GrpcService(name.clone());
+                    let patience = self.now_ms + millis(self.config.lookup_wait);
+                    return self.park(key, lookup, patience);
+                }
+            },
+        };
+        let Some(known) = self.directory.services.get(&service).cloned() else {
+            let patience = self.now_ms + millis(self.config.lookup_wait);
+            return self.park(key, Lookup::Service(service), patience);
+        };
+        known.usage.touch(self.now_ms);
+        if known.fresh_until_ms <= self.now_ms && self.refreshing.insert(service.clone()) {
+            self.command(Command::Lookup(Lookup::Service(service)));
+        }
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.service = Some(known.name.clone());
+        let version = match &call.target {
+            Some(Target::Id { version, .. }) => version.as_deref(),
+            _ => None,
+        };
+        let wanted = Wanted { version, except: call.failed_at.as_ref(), affinity: &call.affinity };
+        match balance::pick(&known.endpoints, wanted, self.now_ms, &mut self.rng) {
+            Some(endpoint) => {
+                let endpoint = endpoint.clone();
+                self.send_to(key, endpoint);
+            }
+            None if call.failed_at.is_some() => self.fail_attempt(key),
+            None => {
+                // Not every parked wait begins anew: the first one set the limit.
+                let patience = match call.patience_ms {
+                    set if call.phase == Phase::Parked && set != u64::MAX => set,
+                    _ => self.now_ms + millis(self.config.no_endpoint_wait),
+                };
+                if patience <= self.now_ms {
+                    return self.fail_without_instance(key);
+                }
+                self.park(key, Lookup::Service(known.name.clone()), patience);
+            }
+        }
+    }
+
+    /// Has the call wait for the directory, and asks the control plane unless that was done.
+    fn park(&mut self, key: CallKey, lookup: Lookup, patience_ms: u64) {
+        let limit = self.config.queue_per_service;
+        let waiting = self.parked.entry(lookup.clone()).or_default();
+        if waiting.len() >= limit {
+            return self.fail(
+                key,
+                Error::limit("PARKED_FULL", format!("{limit} calls wait for this service already: call again")),
+            );
+        }
+        let first = waiting.is_empty();
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if call.phase != Phase::Parked {
+            self.metrics.calls_parked.fetch_add(1, Relaxed);
+        }
+        call.phase = Phase::Parked;
+        call.patience_ms = patience_ms;
+        waiting.push((key, call.serial));
+        let known = matches!(&lookup, Lookup::Service(name) if self.directory.services.contains_key(name));
+        if first && !known {
+            self.command(Command::Lookup(lookup));
+        }
+        self.set_call_timer(key);
+    }
+
+    /// Takes a call out of `Parked` if it still is the one that was parked.
+    fn unpark(&mut self, (key, serial): CallRef) -> bool {
+        match self.calls.get(key) {
+            Some(call) if call.serial == serial && call.phase == Phase::Parked => true,
+            _ => false,
+        }
+    }
+
+    /// A new directory: retires pools of instances that left, and resolves parked calls again.
+    pub(crate) fn swap_directory(&mut self, directory: Arc<crate::directory::Directory>) {
+        self.directory = directory;
+        self.refreshing.clear();
+        self.retire_pools();
+        let parked = std::mem::take(&mut self.parked);
+        for (lookup, calls) in parked {
+            let known = match &lookup {
+                Lookup::Service(name) => self.directory.services.contains_key(name),
+                Lookup::GrpcService(name) => self.directory.grpc_services.contains_key(name),
+            };
+            if known {
+                for call in calls {
+                    if self.unpark(call) {
+                        self.resolve(call.0);
+                    }
+                }
+            } else {
+                self.parked.entry(lookup).or_default().extend(calls);
+            }
+        }
+    }
+
+    /// The registry does not know it.
+    pub(crate) fn lookup_missing(&mut self, lookup: &Lookup) {
+        for call in self.parked.remove(lookup).unwrap_or_default() {
+            if !self.unpark(call) {
+                continue;
+            }
+            let error = match (lookup, self.calls.get(call.0).and_then(|call| call.target.as_ref())) {
+                (Lookup::Service(service), Some(Target::Id { id, .. })) => {
+                    let nearest = crate::error::nearest(id, self.known_ids());
+                    Error::unknown_id(id, service, &nearest)
+                }
+                (Lookup::Service(service), _) => Error::no_instance(service, 0, None, None),
+                (Lookup::GrpcService(name), _) => Error::unknown_grpc_service(name),
+            };
+            self.fail(call.0, error);
+        }
+    }
+
+    /// Client IDs of all services in the catalogue that have one.
+    fn known_ids(&self) -> impl Iterator<Item = String> {
+        self.directory
+            .catalog
+            .iter()
+            .filter_map(|service| switchboard_registry::ids::ClientId::from_service(service))
+            .map(|id| id.to_string())
+    }
+
+    /// The registry cannot be asked.
+    pub(crate) fn lookup_failed(&mut self, lookup: &Lookup, why: &str) {
+        let (Lookup::Service(name) | Lookup::GrpcService(name)) = lookup;
+        for call in self.parked.remove(lookup).unwrap_or_default() {
+            if self.unpark(call) {
+                self.fail(call.0, Error::registry_unreachable(name, why));
+            }
+        }
+    }
+
+    /// Ends a call whose service has no instance that may be picked, with what is known of it.
+    fn fail_without_instance(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        let version = match &call.target {
+            Some(Target::Id { version, .. }) => version.as_deref(),
+            _ => None,
+        };
+        let name = call.service.clone().unwrap_or_else(|| "router".into());
+        let known = self.directory.services.get(&name);
+        let last_seen = known
+            .and_then(|service| service.last_seen)
+            .and_then(|at| SystemTime::now().duration_since(at).ok())
+            .map(|ago| ago.as_secs());
+        let error = Error::no_instance(&name, known.map_or(0, |service| service.known), version, last_seen);
+        self.fail(key, error);
+    }
+
+    /// The call's timer fired: its deadline, or the end of its phase's patience.
+    pub(crate) fn call_timeout(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        if self.now_ms >= call.deadline_ms {
+            let service = call.service.as_deref().unwrap_or("the router");
+            return self.fail(key, Error::deadline_exceeded(service));
+        }
+        match (call.phase, &call.target) {
+            (Phase::Reading, _) => {
+                self.fail(key, Error::first_message_timeout(self.config.first_message_wait));
+            }
+            (Phase::Parked, Some(Target::Id { service, .. }))
+                if !self.directory.services.contains_key(service) =>
+            {
+                let error = Error::lookup_timeout(service);
+                self.fail(key, error);
+            }
+            (Phase::Parked, Some(Target::GrpcService(name))) if call.service.is_none() => {
+                let error = Error::lookup_timeout(name);
+                self.fail(key, error);
+            }
+            (Phase::Parked, _) => self.fail_without_instance(key),
+            _ => self.set_call_timer(key),
+        }
+    }
+
+    /// Sets the call's one timer by its deadline and its phase.
+    pub(crate) fn set_call_timer(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        let patience =
+            if matches!(call.phase, Phase::Reading | Phase::Parked) { call.patience_ms } else { u64::MAX };
+        match call.deadline_ms.min(patience) {
+            u64::MAX => self.call_timers.clear(key),
+            at_ms => self.call_timers.set(key, at_ms),
+        }
+    }
+}

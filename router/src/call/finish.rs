@@ -1,0 +1,203 @@
+//! The end of a call: by its response, by an error, by its client. Each call ends here, exactly once.
+
+use super::{Call, Phase};
+use crate::{
+    error::Error,
+    observe::{Finished, Origin},
+    plane::{CallKey, Plane, Side},
+};
+use std::sync::atomic::Ordering::Relaxed;
+use switchboard_http2::{ErrorCode, NO_KEY};
+
+/// The status that counts for a call that its client gave up: CANCELLED.
+const CANCELLED: u8 = 1;
+
+impl Plane {
+    /// Answers with an error of the router's own.
+    pub(crate) fn fail(&mut self, key: CallKey, error: Error) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if call.phase == Phase::Flushing {
+            return;
+        }
+        let (down, stream) = call.down;
+        error.write(call.started, &call.request_id, &mut self.scratch);
+        call.started = true;
+        if let Some(Some(conn)) = self.conns.get_mut(down) {
+            conn.http2.send_headers(stream, self.scratch.iter(), true);
+        }
+        tracing::debug!(code = ?error.code, reason = error.reason, message = error.message, "call failed");
+        self.count(key, error.code as u8, Origin::Router);
+        self.leave_upstream(key);
+        self.leave_downstream(key);
+    }
+
+    /// The client reset the stream, or is gone.
+    pub(crate) fn cancelled(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        if call.phase != Phase::Flushing {
+            self.count(key, CANCELLED, Origin::Router);
+        }
+        self.leave_upstream(key);
+        self.forget(key);
+    }
+
+    /// The instance's response is complete, and its end is on the way to the client.
+    pub(crate) fn responded(&mut self, key: CallKey, code: u8) {
+        self.count(key, code, Origin::Backend);
+        self.leave_upstream(key);
+        self.leave_downstream(key);
+    }
+
+    /// The instance reset the stream: the client's is reset with the same code, unless nothing was processed.
+    pub(crate) fn upstream_reset(&mut self, key: CallKey, code: ErrorCode) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let (down, stream) = call.down;
+        if code == ErrorCode::REFUSED_STREAM && !call.started {
+            let (service, instance) = self.instance_of(key);
+            return self.retry_or_fail(key, Error::refused(&service, &instance));
+        }
+        if code == ErrorCode::NO_ERROR {
+            // A server may end a request like this only after a complete response (RFC 9113 8.1).
+            return self.upstream_broken(key, "the stream was reset without error before its response ended");
+        }
+        let status = match code {
+            ErrorCode::CANCEL => CANCELLED,
+            ErrorCode::ENHANCE_YOUR_CALM => 8,
+            _ => 13,
+        };
+        self.count(key, status, Origin::Backend);
+        if let Some(conn) = self.conn(down) {
+            conn.http2.reset(stream, code);
+        }
+        self.mark(down);
+        self.leave_upstream(key);
+        self.forget(key);
+    }
+
+    /// The instance broke the protocol on the call's stream.
+    pub(crate) fn upstream_broken(&mut self, key: CallKey, reason: &str) {
+        let (service, instance) = self.instance_of(key);
+        self.fail(key, Error::bad_response(&service, &instance, reason));
+    }
+
+    /// Counts a finished call.
+    fn count(&mut self, key: CallKey, code: u8, origin: Origin) {
+        let Some(call) = self.calls.get(key) else { return };
+        self.recorder.note(&Finished {
+            service: call.service.as_ref(),
+            method: call.method.as_ref().map(|method| &method.path),
+            code,
+            origin,
+            duration_us: self.now_us.saturating_sub(call.began_us),
+        });
+    }
+
+    /// Ends the call's part at its instance: the stream is reset unless both sides are done with it.
+    pub(crate) fn leave_upstream(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if let Some(load) = call.load.take() {
+            load.closed();
+        }
+        let (up, pool) = (call.up.take(), call.pool.take());
+        match call.phase {
+            Phase::Parked => {
+                self.metrics.calls_parked.fetch_sub(1, Relaxed);
+            }
+            Phase::Queued => {
+                self.metrics.calls_queued.fetch_sub(1, Relaxed);
+            }
+            _ => {}
+        }
+        call.phase = Phase::Reading;
+        if let Some((up, stream)) = up {
+            if let Some(conn) = self.conn(up) {
+                conn.http2.set_key(stream, NO_KEY);
+                if conn.http2.contains(stream) {
+                    conn.http2.reset(stream, ErrorCode::CANCEL);
+                }
+            }
+            self.mark(up);
+        }
+        if let Some(pool) = pool {
+            self.serve_queue(pool);
+        }
+    }
+
+    /// Ends the call's part at its client, where the response's end was queued. A client that has not finished
+    /// its request is told to stop (RST_STREAM NO_ERROR, RFC 9113 8.1), but not before it has the response.
+    fn leave_downstream(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let (down, stream) = call.down;
+        let done = call.client_done;
+        let Some(Some(conn)) = self.conns.get_mut(down) else { return self.forget(key) };
+        let told = done || !conn.http2.contains(stream);
+        if !told && conn.http2.pending(stream) > 0 {
+            call.phase = Phase::Flushing;
+            call.forget_replay();
+            self.call_timers.clear(key);
+        } else {
+            if !told {
+                conn.http2.reset(stream, ErrorCode::NO_ERROR);
+            }
+            self.forget(key);
+        }
+        self.mark(down);
+    }
+
+    /// Removes the call.
+    fn forget(&mut self, key: CallKey) {
+        let Some(call) = self.calls.try_remove(key) else { return };
+        let Call { down: (down, stream), request, .. } = call;
+        self.call_timers.clear(key);
+        self.metrics.calls_in_flight.fetch_sub(1, Relaxed);
+        if let Some(conn) = self.conn(down) {
+            conn.http2.set_key(stream, NO_KEY);
+        }
+        self.give_headers(request);
+    }
+
+    /// Pending bytes of a stream moved into the output: the other side gets its credit back.
+    pub(crate) fn moved(&mut self, conn: usize, stream: u32, key: CallKey, bytes: usize) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if call.down == (conn, stream) {
+            if call.phase == Phase::Flushing {
+                return self.leave_downstream(key);
+            }
+            if let Some((up, up_stream)) = call.up
+                && let Some(up_conn) = self.conn(up)
+            {
+                up_conn.http2.release(up_stream, u32::try_from(bytes).unwrap_or(u32::MAX));
+                self.mark(up);
+            }
+        } else if call.up == Some((conn, stream)) {
+            call.moved += bytes as u64;
+            let (down, down_stream) = call.down;
+            let credit = call.request_credit(self.config.replay_max_bytes as u64);
+            if credit > 0
+                && let Some(down_conn) = self.conn(down)
+            {
+                down_conn.http2.release(down_stream, credit);
+                self.mark(down);
+            }
+        }
+    }
+
+    /// Names of the service and the instance that the call is at, for messages.
+    pub(crate) fn instance_of(&self, key: CallKey) -> (String, String) {
+        let call = self.calls.get(key);
+        let pool = call.and_then(|call| call.pool).and_then(|pool| self.pools.get(&pool));
+        match pool {
+            Some(pool) => (pool.endpoint.service.to_string(), pool.endpoint.instance.to_string()),
+            None => ("router".to_owned(), "router".to_owned()),
+        }
+    }
+
+    /// A connection became ready: a client's has sent its SETTINGS, an instance's can take streams.
+    pub(crate) fn ready(&mut self, key: usize) {
+        match self.conn(key).map(|conn| &conn.side) {
+            Some(Side::Downstream(_)) => self.downstream_ready(key),
+            Some(Side::Upstream(_)) => self.upstream_ready(key),
+            None => {}
+        }
+    }
+}

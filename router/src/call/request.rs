@@ -1,0 +1,240 @@
+//! The beginning of a call: what its headers say, and the headers that its instance gets.
+
+use super::{Call, Phase};
+use crate::{
+    error::Error,
+    peek::{Encoding, Limits, Peek},
+    plane::{CallKey, ConnKey, Plane, millis},
+    route::TARGET_HEADER,
+};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use switchboard_http2::{Field, Headers, StreamId};
+
+/// A request ID that a client may choose: longer ones, or others than visible ASCII, are replaced.
+const REQUEST_ID_MAX: usize = 128;
+/// What is taken off the remaining time before it is passed on, so that the router's own deadline fires first
+/// at the client (Envoy's `grpc_timeout_header_offset`).
+const TIMEOUT_OFFSET_MS: u64 = 5;
+/// Longest message that passes: defaults.md 4.4.
+const MESSAGE_MAX: u32 = 128 << 20;
+
+impl Plane {
+    /// Makes a call of request headers. Nothing is checked yet: the answer to what is wrong needs the call.
+    pub(crate) fn new_call(&mut self, down: (ConnKey, StreamId), headers: &Headers, end: bool) -> CallKey {
+        self.metrics.calls_in_flight.fetch_add(1, Relaxed);
+        self.next_serial += 1;
+        let mut request = self.take_headers();
+        let mut target_header = None;
+        let mut request_id: Option<Box<[u8]>> = None;
+        let mut timeout_ms = None;
+        let mut encoding = Encoding::Identity;
+        for field in headers.iter() {
+            match field.name {
+                b"grpc-timeout" => {
+                    timeout_ms = Some(parse_timeout(field.value));
+                    continue;
+                }
+                b"x-request-id" => {
+                    if request_id.is_some() || !is_request_id(field.value) {
+                        continue;
+                    }
+                    request_id = Some(field.value.into());
+                }
+                b"grpc-encoding" => {
+                    encoding = match field.value {
+                        b"identity" => Encoding::Identity,
+                        b"gzip" => Encoding::Gzip,
+                        b"deflate" => Encoding::Deflate,
+                        _ => Encoding::Other,
+                    };
+                }
+                name if name == TARGET_HEADER.as_bytes() => {
+                    target_header = Some(field.value.into());
+                    continue;
+                }
+                _ => {}
+            }
+            request.push_field(field);
+        }
+        let request_id = request_id.unwrap_or_else(|| {
+            let id = format!("{:016x}{:016x}", self.rng.next(), self.rng.next()).into_bytes();
+            request.push(b"x-request-id", &id);
+            id.into()
+        });
+        let method = self.routes.get(request.get(b":path").unwrap_or_default()).cloned();
+        let deadline_ms = match timeout_ms {
+            Some(Some(ms)) => self.now_ms.saturating_add(ms),
+            // An unreadable one is refused by `check_request`.
+            Some(None) => 0,
+            None if method.as_ref().is_some_and(|method| method.unary) => {
+                self.now_ms + millis(self.config.default_unary_deadline)
+            }
+            None => u64::MAX,
+        };
+        let peek = method.as_deref().filter(|method| method.id_field != 0).map(|method| {
+            let limits = Limits {
+                id_field: method.id_field,
+                affinity_field: method.affinity_field,
+                decide_bytes: self.config.peek_max_bytes,
+                message_max: MESSAGE_MAX,
+            };
+            Box::new(Peek::new(limits, encoding))
+        });
+        self.calls.insert(Call {
+            serial: self.next_serial,
+            phase: Phase::Reading,
+            down,
+            up: None,
+            method,
+            request,
+            request_id,
+            target_header,
+            target: None,
+            service: None,
+            peek,
+            affinity: Box::default(),
+            held: Vec::new(),
+            replayable: true,
+            received: 0,
+            moved: 0,
+            released: 0,
+            client_done: end,
+            started: false,
+            load: None,
+            pool: None,
+            failed_at: None,
+            first_error: None,
+            deadline_ms,
+            patience_ms: u64::MAX,
+            began_us: self.now_us,
+        })
+    }
+
+    /// Whether the request is one that the router serves, and within the limits.
+    pub(super) fn check_request(&mut self, key: CallKey) -> Result<(), Error> {
+        let Some(call) = self.calls.get(key) else { return Ok(()) };
+        if call.deadline_ms == 0 {
+            return Err(Error::bad_timeout());
+        }
+        let content_type = call.request.get(b"content-type").unwrap_or_default();
+        let post = call.request.get(b":method") == Some(b"POST");
+        if !post || !is_grpc(content_type) {
+            return Err(Error::not_grpc(post));
+        }
+        let limit = self.config.max_calls_in_flight;
+        if self.metrics.calls_in_flight.load(Relaxed) > limit as u64 {
+            return Err(Error::limit(
+                "CALLS_IN_FLIGHT",
+                format!("the router has {limit} calls in flight, its limit: call again, or add routers"),
+            ));
+        }
+        self.set_call_timer(key);
+        Ok(())
+    }
+}
+
+impl Call {
+    /// The time left for `grpc-timeout`; `None` if the call has no deadline.
+    pub(crate) fn timeout_field(&self, now_ms: u64) -> Option<String> {
+        if self.deadline_ms == u64::MAX {
+            return None;
+        }
+        let left_ms = self.deadline_ms.saturating_sub(now_ms).saturating_sub(TIMEOUT_OFFSET_MS).max(1);
+        // At most eight digits: milliseconds reach for 27 hours, seconds for three years.
+        Some(if left_ms < 100_000_000 {
+            format!("{left_ms}m")
+        } else {
+            format!("{}S", (left_ms / 1_000).min(99_999_999))
+        })
+    }
+}
+
+/// The fields of the request for an instance.
+pub(crate) fn forwarded<'a>(
+    request: &'a Headers,
+    timeout: Option<&'a str>,
+) -> impl Iterator<Item = Field<'a>> {
+    let timeout =
+        timeout.map(|value| Field { name: b"grpc-timeout", value: value.as_bytes(), sensitive: false });
+    request.iter().chain(timeout)
+}
+
+/// `grpc-timeout` in ms, rounded up: 1 to 8 digits and a unit (PROTOCOL-HTTP2, "Timeout").
+fn parse_timeout(value: &[u8]) -> Option<u64> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let amount = digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    let timeout = match unit {
+        b'H' => Duration::from_secs(amount * 3600),
+        b'M' => Duration::from_secs(amount * 60),
+        b'S' => Duration::from_secs(amount),
+        b'm' => Duration::from_millis(amount),
+        b'u' => Duration::from_micros(amount),
+        b'n' => Duration::from_nanos(amount),
+        _ => return None,
+    };
+    Some(millis(timeout + Duration::from_nanos(999_999)))
+}
+
+fn is_grpc(content_type: &[u8]) -> bool {
+    content_type
+        .strip_prefix(b"application/grpc")
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+fn is_request_id(value: &[u8]) -> bool {
+    (1..=REQUEST_ID_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
+}
+
+/// The status in trailers; 2 (UNKNOWN) where there is none that can be read, as gRPC clients take it.
+pub(crate) fn grpc_status(headers: &Headers) -> u8 {
+    headers
+        .get(b"grpc-status")
+        .and_then(|value| str::from_utf8(value).ok())
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_in_every_unit_and_never_rounded_down() {
+        for (text, ms) in [
+            ("1H", Some(3_600_000)),
+            ("2M", Some(120_000)),
+            ("3S", Some(3_000)),
+            ("4m", Some(4)),
+            ("1u", Some(1)),
+            ("1500u", Some(2)),
+            ("1n", Some(1)),
+            ("0m", Some(0)),
+            ("99999999H", Some(359_999_996_400_000)),
+            ("", None),
+            ("m", None),
+            ("1", None),
+            ("123456789m", None),
+            ("-1m", None),
+            ("1x", None),
+        ] {
+            assert_eq!(parse_timeout(text.as_bytes()), ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn content_types_of_grpc_are_known() {
+        for (text, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;x=y", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(is_grpc(text.as_bytes()), expected, "{text}");
+        }
+    }
+}

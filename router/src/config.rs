@@ -1,0 +1,497 @@
+//! Configuration: flags, environment and a TOML file become one [`Config`] that cannot be wrong.
+//!
+//! [`load`] is the only reader of the environment in the router. Precedence: flag, variable, file, default.
+//! Every wrong value and every unknown key is reported at once ([`Error::Invalid`]), and the process ends with
+//! [`Error::EXIT_CODE`]. Nothing here opens a socket or talks to the registry.
+
+mod args;
+mod parse;
+mod settings;
+
+pub use parse::Advertise;
+
+use args::{Args, Sub};
+use clap::Parser;
+use settings::SETTINGS;
+use std::{
+    ffi::OsString,
+    fmt, fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Where clients connect: all addresses, port 50051.
+pub const DEFAULT_GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 50051);
+/// The admin port is for the machine itself unless said otherwise.
+pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+/// 64 KiB of the first message are searched for the ID; an ID beyond that is refused.
+pub const DEFAULT_PEEK_MAX_BYTES: usize = 64 * 1024;
+/// 64 KiB of a call are kept for its safe retry, as Linkerd and agentgateway do.
+pub const DEFAULT_REPLAY_MAX_BYTES: usize = 64 * 1024;
+/// 10 s for headers and first message stop slow senders (Linkerd's detect timeout).
+pub const DEFAULT_FIRST_MESSAGE_WAIT: Duration = Duration::from_secs(10);
+/// Agents run for minutes, and none at all leaks; Envoy's 15 s is its most frequent complaint.
+pub const DEFAULT_UNARY_DEADLINE: Duration = Duration::from_secs(300);
+/// Linkerd's fail-fast: a call waits 3 s for a first healthy instance.
+pub const DEFAULT_NO_ENDPOINT_WAIT: Duration = Duration::from_secs(3);
+/// A registry that has not answered a look-up after 5 s counts as unreachable.
+pub const DEFAULT_LOOKUP_WAIT: Duration = Duration::from_secs(5);
+/// Containers on one network answer a connect at once or not at all (Linkerd outbound: 1 s).
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Few connections batch better; HAProxy and agentgateway use 100 as well.
+pub const DEFAULT_STREAMS_PER_UPSTREAM_CONNECTION: u32 = 100;
+/// Bound of connections to one instance, per worker thread.
+pub const DEFAULT_CONNECTIONS_PER_ENDPOINT: usize = 8;
+/// Envoy keeps 1024 pending calls per cluster.
+pub const DEFAULT_QUEUE_PER_SERVICE: usize = 1_000;
+/// Client connections of one router.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+/// Client connections of one IP address; behind HAProxy in TCP mode all clients may share one.
+pub const DEFAULT_MAX_CONNECTIONS_PER_SOURCE: usize = 1_000;
+/// Calls in flight; each may hold about 1.4 MiB in the worst case.
+pub const DEFAULT_MAX_CALLS_IN_FLIGHT: usize = 20_000;
+/// Services in the directory: an entry is some hundred bytes, a snapshot clones one pointer for each.
+pub const DEFAULT_MAX_SERVICES: usize = 10_000;
+/// A Consul agent takes 200 connections of one address; watches use half of them.
+pub const DEFAULT_MAX_WATCHES: usize = 100;
+/// Age at which a service without a watch is read again.
+pub const DEFAULT_CACHE_TTL: Duration = Duration::from_secs(5);
+/// "Register, then call at once" must work: a name is unknown for 1 s at most.
+pub const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(1);
+/// HAProxy needs three failed checks 2 s apart, 500 ms once one has failed, to look elsewhere.
+pub const DEFAULT_DRAIN_ACCEPT: Duration = Duration::from_secs(5);
+/// Between GOAWAY(2^31-1) and the final one: streams under way at the first must arrive before the second.
+pub const DEFAULT_DRAIN_GOAWAY_GAP: Duration = Duration::from_secs(5);
+/// Linkerd gives streams 2 min to end.
+pub const DEFAULT_DRAIN_LIMIT: Duration = Duration::from_secs(120);
+/// `switchboard dev` ends when its calls have ended, or after this.
+const DEV_DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// More threads than any machine has cores.
+const MAX_WORKERS: usize = 1_024;
+/// A configuration file is a few lines; anything larger is another file.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// The effective configuration: every value is in range and they fit each other.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address of the gRPC port; port 0 takes a free one.
+    pub grpc: SocketAddr,
+    /// Address of the admin HTTP port; port 0 takes a free one.
+    pub admin: SocketAddr,
+    /// How to reach the registry.
+    pub registry: switchboard_registry::Config,
+    /// Address that the router registers for itself.
+    pub advertise: Advertise,
+    /// Name of this machine, part of the ID under which the router registers.
+    pub hostname: String,
+    /// Worker threads, at least one.
+    pub workers: usize,
+    /// Whether gRPC reflection of the router's own services is served.
+    pub reflection: bool,
+    /// Whether every call is logged.
+    pub access_log: bool,
+    /// Format of the log.
+    pub log_format: LogFormat,
+    /// `RUST_LOG`, if set.
+    pub log_filter: Option<String>,
+    /// HTTP/2 towards clients.
+    pub downstream_http2: switchboard_http2::Config,
+    /// HTTP/2 towards backends. `max_concurrent_streams` is `streams_per_upstream_connection`.
+    pub upstream_http2: switchboard_http2::Config,
+    /// Bytes of the first message that are searched for the ID.
+    pub peek_max_bytes: usize,
+    /// Bytes of a call that are kept for its one safe retry.
+    pub replay_max_bytes: usize,
+    /// How long a call may take to send what routes it.
+    pub first_message_wait: Duration,
+    /// Deadline of unary calls whose client sent none.
+    pub default_unary_deadline: Duration,
+    /// How long a call waits for a first healthy instance of a known service.
+    pub no_endpoint_wait: Duration,
+    /// How long a call waits for the answer about a service that the directory does not hold.
+    pub lookup_wait: Duration,
+    /// How long a connect to an instance may take.
+    pub connect_timeout: Duration,
+    /// Open streams of an upstream connection after which another one is opened.
+    pub streams_per_upstream_connection: u32,
+    /// Connections to one instance, per worker thread.
+    pub connections_per_endpoint: usize,
+    /// Calls that wait for one service.
+    pub queue_per_service: usize,
+    /// Client connections.
+    pub max_connections: usize,
+    /// Client connections of one IP address.
+    pub max_connections_per_source: usize,
+    /// Calls in flight; more are refused with `RESOURCE_EXHAUSTED`.
+    pub max_calls_in_flight: usize,
+    /// Services in the directory.
+    pub max_services: usize,
+    /// Services followed by a blocking query.
+    pub max_watches: usize,
+    /// Age after which a service without a watch is read again.
+    pub cache_ttl: Duration,
+    /// How long an unknown name stays unknown without asking again.
+    pub negative_ttl: Duration,
+    /// Shutdown, first part: how long connections are still taken after readiness has failed.
+    pub drain_accept: Duration,
+    /// Shutdown, second part: time between the two steps of GOAWAY.
+    pub drain_goaway_gap: Duration,
+    /// Shutdown, last part: how long calls may go on.
+    pub drain_limit: Duration,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+impl LogFormat {
+    fn name(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Route calls.
+    Run(Box<Config>),
+    /// Print [`Config::to_toml`].
+    Print(Box<Config>),
+    /// Ask `/readyz` at this address.
+    Healthcheck(SocketAddr),
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Unknown flag or subcommand, or a request for help, which is not a failure (see [`clap::Error::exit_code`]).
+    #[error("{0}")]
+    Usage(clap::Error),
+    /// The file cannot be read or is no TOML.
+    #[error("configuration file {}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// All wrong settings, at least one.
+    #[error("{}", Problems(.0))]
+    Invalid(Vec<Problem>),
+}
+
+impl Error {
+    /// `EX_USAGE`: the configuration is wrong; starting again will not help.
+    pub const EXIT_CODE: u8 = 64;
+}
+
+/// One wrong setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it was said: `--grpc`, `SWITCHBOARD_GRPC`, or key and file.
+    pub place: String,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+}
+
+/// One line per problem.
+struct Problems<'a>(&'a [Problem]);
+
+impl fmt::Display for Problems<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Problem { place, reason }) in self.0.iter().enumerate() {
+            write!(f, "{}{place}: {reason}", if index == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the process's arguments, environment and file.
+///
+/// # Errors
+/// [`Error::Usage`] for the command line itself, [`Error::File`] for the file as a whole, and
+/// [`Error::Invalid`] with everything that is wrong in the settings.
+pub fn load_process() -> Result<Command, Error> {
+    load(std::env::args_os(), &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+/// Reads `args` (with the program's name first), variables through `var`, and the file that either names.
+///
+/// # Errors
+/// As [`load_process`].
+pub fn load(
+    args: impl IntoIterator<Item = OsString>,
+    var: &dyn Fn(&str) -> Option<String>,
+) -> Result<Command, Error> {
+    let args = Args::try_parse_from(args).map_err(Error::Usage)?;
+    let mut layers: Vec<(String, String, String)> = Vec::new();
+    if let Some(path) = args.config.clone().or_else(|| var("SWITCHBOARD_CONFIG").map(PathBuf::from)) {
+        let file = read_file(&path)?;
+        layers.extend(file.into_iter().map(|(key, value)| (format!("{key} in {}", path.display()), key, value)));
+    }
+    layers.extend(variables(var));
+    layers.extend(
+        args.settings().map(|(key, value)| {
+            (format!("--{}", key.replace('_', "-")), key.to_owned(), value.to_owned())
+        }),
+    );
+
+    let mut problems = Vec::new();
+    let mut registry_url = None;
+    // The registry's configuration is replaced below; until then it stands for the defaults.
+    let mut config = Config::new(DEFAULT_GRPC, DEFAULT_ADMIN, switchboard_registry::Config::default());
+    for (place, key, value) in layers {
+        if key == "registry" {
+            registry_url = Some((place, value));
+            continue;
+        }
+        let result = match SETTINGS.iter().find(|setting| setting.key == key) {
+            Some(setting) => (setting.set)(&mut config, &value),
+            None => Err(unknown_key(&key)),
+        };
+        problems.extend(result.err().map(|reason| Problem { place, reason }));
+    }
+    match registry(registry_url.as_ref(), var) {
+        Ok(registry) => config.registry = registry,
+        Err(problem) => problems.push(problem),
+    }
+    config.hostname = hostname(var);
+    config.log_filter = var("RUST_LOG");
+    config.upstream_http2.max_concurrent_streams = config.streams_per_upstream_connection;
+    if problems.is_empty() {
+        problems = config.contradictions();
+    }
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
+    }
+    Ok(match args.command {
+        Some(Sub::Healthcheck) => Command::Healthcheck(config.admin),
+        Some(Sub::Config) => Command::Print(Box::new(config)),
+        None if args.print_config => Command::Print(Box::new(config)),
+        None => Command::Run(Box::new(config)),
+    })
+}
+
+/// The variables that are set: (variable, key, value). `MCP_ROUTER_PORT` is the older name for the port.
+fn variables(var: &dyn Fn(&str) -> Option<String>) -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    if let Some(port) = var("MCP_ROUTER_PORT") {
+        let addr = match parse::port(&port) {
+            Ok(port) => SocketAddr::new(DEFAULT_GRPC.ip(), port).to_string(),
+            Err(_) => port,
+        };
+        found.push(("MCP_ROUTER_PORT".to_owned(), "grpc".to_owned(), addr));
+    }
+    for key in SETTINGS.iter().map(|setting| setting.key).chain(["registry"]) {
+        let name = format!("SWITCHBOARD_{}", key.to_uppercase());
+        if let Some(value) = var(&name) {
+            found.push((name, key.to_owned(), value));
+        }
+    }
+    found
+}
+
+/// Reads the registry's own variables (`CONSUL_*`); an URL that was given here stands for its address.
+fn registry(
+    url: Option<&(String, String)>,
+    var: &dyn Fn(&str) -> Option<String>,
+) -> Result<switchboard_registry::Config, Problem> {
+    let vars = |name: &str| match (name, url) {
+        // Both names of the address, so that no variable outranks what was said more closely.
+        ("CONSUL_HTTP_ADDR" | "SWITCHBOARD_CONSUL_ADDR", Some((_, url))) => Some(url.clone()),
+        _ => var(name),
+    };
+    switchboard_registry::Config::from_vars(vars).map_err(|error| Problem {
+        place: url.map_or_else(|| "registry".to_owned(), |(place, _)| place.clone()),
+        reason: error.to_string(),
+    })
+}
+
+/// Reads the file: a flat table of settings, each value as text.
+fn read_file(path: &Path) -> Result<Vec<(String, String)>, Error> {
+    let fail = |reason: String| Error::File { path: path.to_owned(), reason };
+    let size = fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(fail(format!("is larger than {MAX_FILE_BYTES} bytes")));
+    }
+    let text = fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| fail(error.to_string()))?;
+    let text = |value| match value {
+        toml::Value::String(text) => text,
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Boolean(on) => on.to_string(),
+        // No setting reads this; its problem is reported with all others.
+        other => format!("a {}", other.type_str()),
+    };
+    Ok(table.into_iter().map(|(key, value)| (key, text(value))).collect())
+}
+
+/// Says that a key is unknown, and which one was perhaps meant.
+fn unknown_key(key: &str) -> String {
+    let near = SETTINGS
+        .iter()
+        .map(|setting| (strsim::damerau_levenshtein(setting.key, key), setting.key))
+        .min()
+        .filter(|(distance, _)| *distance <= 3);
+    match near {
+        Some((_, near)) => format!("there is no such setting; did you mean `{near}`?"),
+        None => "there is no such setting; `switchboard-router config` lists all".to_owned(),
+    }
+}
+
+/// The machine's name: from the kernel, else from `HOSTNAME`.
+fn hostname(var: &dyn Fn(&str) -> Option<String>) -> String {
+    let kernel = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    kernel
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .or_else(|| var("HOSTNAME"))
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Config {
+    /// The defaults, with the three addresses that every router needs.
+    pub fn new(grpc: SocketAddr, admin: SocketAddr, registry: switchboard_registry::Config) -> Self {
+        let downstream_http2 = switchboard_http2::Config::default();
+        let upstream_http2 = switchboard_http2::Config {
+            max_concurrent_streams: DEFAULT_STREAMS_PER_UPSTREAM_CONNECTION,
+            ..downstream_http2.clone()
+        };
+        Config {
+            grpc,
+            admin,
+            registry,
+            advertise: Advertise::Auto,
+            hostname: "localhost".to_owned(),
+            workers: cores(),
+            reflection: false,
+            access_log: false,
+            log_format: LogFormat::Text,
+            log_filter: None,
+            downstream_http2,
+            upstream_http2,
+            peek_max_bytes: DEFAULT_PEEK_MAX_BYTES,
+            replay_max_bytes: DEFAULT_REPLAY_MAX_BYTES,
+            first_message_wait: DEFAULT_FIRST_MESSAGE_WAIT,
+            default_unary_deadline: DEFAULT_UNARY_DEADLINE,
+            no_endpoint_wait: DEFAULT_NO_ENDPOINT_WAIT,
+            lookup_wait: DEFAULT_LOOKUP_WAIT,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            streams_per_upstream_connection: DEFAULT_STREAMS_PER_UPSTREAM_CONNECTION,
+            connections_per_endpoint: DEFAULT_CONNECTIONS_PER_ENDPOINT,
+            queue_per_service: DEFAULT_QUEUE_PER_SERVICE,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
+            max_connections_per_source: DEFAULT_MAX_CONNECTIONS_PER_SOURCE,
+            max_calls_in_flight: DEFAULT_MAX_CALLS_IN_FLIGHT,
+            max_services: DEFAULT_MAX_SERVICES,
+            max_watches: DEFAULT_MAX_WATCHES,
+            cache_ttl: DEFAULT_CACHE_TTL,
+            negative_ttl: DEFAULT_NEGATIVE_TTL,
+            drain_accept: DEFAULT_DRAIN_ACCEPT,
+            drain_goaway_gap: DEFAULT_DRAIN_GOAWAY_GAP,
+            drain_limit: DEFAULT_DRAIN_LIMIT,
+        }
+    }
+
+    /// A router inside another process, for trying things out: reflection on, and it ends quickly.
+    pub fn for_dev(grpc: SocketAddr, admin: SocketAddr, registry: switchboard_registry::Config) -> Self {
+        Config {
+            reflection: true,
+            drain_accept: Duration::ZERO,
+            drain_goaway_gap: Duration::ZERO,
+            drain_limit: DEV_DRAIN_LIMIT,
+            ..Config::new(grpc, admin, registry)
+        }
+    }
+
+    /// Every setting with its value as text, in the order of the documentation. Secrets are redacted.
+    pub fn effective(&self) -> Vec<(&'static str, String)> {
+        let settings = SETTINGS.iter().map(|setting| (setting.key, (setting.get)(self)));
+        settings.chain(registry_settings(&self.registry)).collect()
+    }
+
+    /// The effective configuration as a file that [`load`] reads, each setting with its meaning.
+    pub fn to_toml(&self) -> String {
+        let mut out = String::new();
+        for setting in SETTINGS {
+            let value = quoted((setting.get)(self));
+            out.push_str(&format!("# {}\n{} = {value}\n", setting.help, setting.key));
+        }
+        for (key, value) in registry_settings(&self.registry) {
+            let comment = if key == "registry" { "" } else { "# " };
+            out.push_str(&format!("{comment}{key} = {}\n", quoted(value)));
+        }
+        out
+    }
+
+    /// Values that are right alone and wrong together.
+    fn contradictions(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut check = |fine: bool, place: &str, reason: &str| {
+            if !fine {
+                problems.push(Problem { place: place.to_owned(), reason: reason.to_owned() });
+            }
+        };
+        check(
+            self.grpc.port() == 0 || self.grpc.port() != self.admin.port(),
+            "grpc and admin",
+            "must be two different ports",
+        );
+        // Streams that HTTP/2 admits and the router then refuses would be a promise not kept.
+        check(
+            self.max_calls_in_flight >= self.downstream_http2.max_concurrent_streams as usize,
+            "max_calls_in_flight",
+            "must not be below max_concurrent_streams",
+        );
+        check(
+            self.max_connections_per_source <= self.max_connections,
+            "max_connections_per_source",
+            "must not be above max_connections",
+        );
+        // Equal windows deadlock applications that read one stream only after another.
+        for (http2, place) in [
+            (&self.downstream_http2, "connection_window"),
+            (&self.upstream_http2, "upstream_connection_window"),
+        ] {
+            check(
+                http2.connection_window / 4 >= http2.stream_window,
+                place,
+                "must be at least four stream windows",
+            );
+        }
+        check(self.max_watches <= self.max_services, "max_watches", "must not be above max_services");
+        problems
+    }
+}
+
+/// A TOML string; JSON's escapes are a part of TOML's.
+fn quoted(text: String) -> String {
+    serde_json::Value::String(text).to_string()
+}
+
+/// The registry's settings as they may be shown: never the token itself.
+fn registry_settings(registry: &switchboard_registry::Config) -> Vec<(&'static str, String)> {
+    let mut settings = vec![("registry", registry.address.clone())];
+    if registry.token.is_some() {
+        settings.push(("registry_token", "(redacted)".to_owned()));
+    }
+    settings.extend(registry.datacenter.clone().map(|datacenter| ("registry_datacenter", datacenter)));
+    settings
+}
+
+#[cfg(test)]
+mod tests;

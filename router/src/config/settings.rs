@@ -1,0 +1,82 @@
+//! The table of settings: name, meaning, how to read it, how to show it.
+//!
+//! A setting `x_y` is the key `x_y` of the file and the variable `SWITCHBOARD_X_Y`; the most used ones are
+//! flags as well. Everything that reads or prints configuration goes through this table.
+
+use super::{Config, LogFormat, parse};
+
+/// One setting.
+pub(super) struct Setting {
+    pub(super) key: &'static str,
+    pub(super) help: &'static str,
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+    pub(super) get: fn(&Config) -> String,
+}
+
+/// A row of [`SETTINGS`]: key, meaning, field, reader, shower (which takes the field by value).
+macro_rules! setting {
+    ($key:literal, $help:literal, $($field:ident).+, $read:path, $show:expr) => {
+        Setting {
+            key: $key,
+            help: $help,
+            set: |config, text| $read(text).map(|value| config.$($field).+ = value),
+            get: |config| $show(config.$($field).+),
+        }
+    };
+}
+
+/// Every setting but `registry`, which [`super::load`] reads together with the registry's own variables.
+#[rustfmt::skip]
+pub(super) const SETTINGS: &[Setting] = &[
+    setting!("grpc", "address of the gRPC port", grpc, parse::address, |v: std::net::SocketAddr| v.to_string()),
+    setting!("admin", "address of the admin HTTP port", admin, parse::address, |v: std::net::SocketAddr| v.to_string()),
+    setting!("advertise", "address to register: auto, IP or IP:PORT", advertise, parse::advertise, parse::show_advertise),
+    setting!("workers", "worker threads; 0 = one per core", workers, workers, |v: usize| v.to_string()),
+    setting!("reflection", "serve gRPC reflection of the router's services", reflection, parse::switch, parse::show_switch),
+    setting!("access_log", "log every call at info", access_log, parse::switch, parse::show_switch),
+    setting!("log_format", "text or json", log_format, log_format, |v: LogFormat| v.name().to_owned()),
+    setting!("peek_max_bytes", "bytes of the first message that are searched for the ID", peek_max_bytes, parse::bytes, |v: usize| v.to_string()),
+    setting!("replay_max_bytes", "bytes of a call kept for its one safe retry", replay_max_bytes, parse::bytes, |v: usize| v.to_string()),
+    setting!("first_message_wait", "how long a call may take to send what routes it", first_message_wait, parse::positive, parse::show_duration),
+    setting!("default_unary_deadline", "deadline of unary calls whose client sent none", default_unary_deadline, parse::positive, parse::show_duration),
+    setting!("no_endpoint_wait", "how long a call waits for a first healthy instance", no_endpoint_wait, parse::duration, parse::show_duration),
+    setting!("lookup_wait", "how long a call waits for the registry's answer about an unknown service", lookup_wait, parse::positive, parse::show_duration),
+    setting!("connect_timeout", "how long a connect to an instance may take", connect_timeout, parse::positive, parse::show_duration),
+    setting!("streams_per_upstream_connection", "open streams after which another connection is opened", streams_per_upstream_connection, parse::count_u32, |v: u32| v.to_string()),
+    setting!("connections_per_endpoint", "connections to one instance, per worker thread", connections_per_endpoint, parse::count, |v: usize| v.to_string()),
+    setting!("queue_per_service", "calls that wait for one service", queue_per_service, parse::count, |v: usize| v.to_string()),
+    setting!("max_connections", "client connections", max_connections, parse::count, |v: usize| v.to_string()),
+    setting!("max_connections_per_source", "client connections of one IP address", max_connections_per_source, parse::count, |v: usize| v.to_string()),
+    setting!("max_calls_in_flight", "calls in flight; more are refused", max_calls_in_flight, parse::count, |v: usize| v.to_string()),
+    setting!("max_concurrent_streams", "calls in flight on one client connection", downstream_http2.max_concurrent_streams, parse::count_u32, |v: u32| v.to_string()),
+    setting!("header_list_max", "bytes of headers or trailers accepted from clients", downstream_http2.header_list_max, parse::window, |v: u32| v.to_string()),
+    setting!("stream_window", "bytes a client may send ahead on one call", downstream_http2.stream_window, parse::window, |v: u32| v.to_string()),
+    setting!("connection_window", "bytes a client may send ahead on one connection", downstream_http2.connection_window, parse::window, |v: u32| v.to_string()),
+    setting!("upstream_header_list_max", "bytes of headers or trailers accepted from backends", upstream_http2.header_list_max, parse::window, |v: u32| v.to_string()),
+    setting!("upstream_stream_window", "bytes a backend may send ahead on one call", upstream_http2.stream_window, parse::window, |v: u32| v.to_string()),
+    setting!("upstream_connection_window", "bytes a backend may send ahead on one connection", upstream_http2.connection_window, parse::window, |v: u32| v.to_string()),
+    setting!("max_services", "services kept in the directory", max_services, parse::count, |v: usize| v.to_string()),
+    setting!("max_watches", "services followed by a blocking query; the rest is re-read", max_watches, parse::count, |v: usize| v.to_string()),
+    setting!("cache_ttl", "age after which an unwatched service is read again", cache_ttl, parse::positive, parse::show_duration),
+    setting!("negative_ttl", "how long an unknown name stays unknown without asking again", negative_ttl, parse::positive, parse::show_duration),
+    setting!("drain_accept", "how long new connections are taken after the end was announced", drain_accept, parse::duration, parse::show_duration),
+    setting!("drain_goaway_gap", "time between the two steps of GOAWAY", drain_goaway_gap, parse::duration, parse::show_duration),
+    setting!("drain_limit", "how long calls may go on after that", drain_limit, parse::duration, parse::show_duration),
+];
+
+/// Reads the number of worker threads; 0 stands for one per core and is resolved here.
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Ok(super::cores()),
+        Ok(count) if count <= super::MAX_WORKERS => Ok(count),
+        _ => Err(format!("`{text}` is no number from 0 to {}", super::MAX_WORKERS)),
+    }
+}
+
+/// Reads `text` or `json`.
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    [LogFormat::Text, LogFormat::Json]
+        .into_iter()
+        .find(|format| format.name() == text)
+        .ok_or_else(|| format!("`{text}` is neither text nor json"))
+}

@@ -1,0 +1,151 @@
+//! The control plane: everything that may wait, on one tokio runtime beside the worker threads.
+//!
+//! | module | does |
+//! |---|---|
+//! | `discovery` | answers look-ups, keeps the directory current |
+//! | `reads` | reads the registry, remembers for seconds; with `instances`, `resolve`, `offers`, `freshness` |
+//! | `services` | the router's own gRPC services: lists, registration, health, reflection |
+//! | `registration` | keeps the router itself in the registry |
+//! | `admin` | the HTTP port for operators |
+//!
+//! It meets the data plane in [`crate::link`] only and is never waited for by it.
+
+mod admin;
+mod discovery;
+mod freshness;
+mod instances;
+mod offers;
+mod reads;
+mod registration;
+mod resolve;
+mod services;
+
+pub use admin::probe;
+
+use crate::{
+    config::Config,
+    directory::Clock,
+    link::{Lookup, WorkerLink},
+    observe::Metrics,
+};
+use discovery::Discovery;
+use freshness::Freshness;
+use reads::Reads;
+use services::Services;
+use std::{error::Error as StdError, io, net::SocketAddr, os::unix::net::UnixStream, sync::Arc, time::Duration};
+use switchboard_registry::Client;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+    time::{interval, timeout},
+};
+
+/// How far the router's end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Serving.
+    Running,
+    /// The end is announced: not ready any more, still serving.
+    Draining,
+    /// Calls are asked to end: those that would never end by themselves do so now.
+    Closing,
+}
+
+/// How often a start looks whether the registry has answered.
+const READY_LOOK: Duration = Duration::from_millis(10);
+/// How long the end of the router waits for its deregistration.
+const DEREGISTER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the control plane is built of.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) config: Arc<Config>,
+    pub(crate) client: Client,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    /// All worker threads.
+    pub(crate) workers: Vec<WorkerLink>,
+    /// Their look-ups.
+    pub(crate) lookups: mpsc::Receiver<Lookup>,
+    /// Their sockets to the router's own services.
+    pub(crate) local: mpsc::Receiver<UnixStream>,
+    /// The bound admin port.
+    pub(crate) admin: std::net::TcpListener,
+    /// The bound address of the gRPC port.
+    pub(crate) grpc: SocketAddr,
+}
+
+/// The running control plane. Dropping it ends all of its tasks.
+#[derive(Debug)]
+pub(crate) struct Control {
+    phase: watch::Sender<Phase>,
+    freshness: Arc<Freshness>,
+    registration: JoinHandle<()>,
+    /// Owned for their end.
+    _tasks: JoinSet<()>,
+}
+
+impl Control {
+    /// Starts all parts. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The admin port cannot be taken over by the runtime.
+    pub(crate) fn start(setup: Setup) -> io::Result<Self> {
+        let Setup { config, client, clock, metrics, workers, lookups, local, admin, grpc } = setup;
+        admin.set_nonblocking(true)?;
+        let admin = tokio::net::TcpListener::from_std(admin)?;
+        let (phase, phases) = watch::channel(Phase::Running);
+        let freshness = Arc::new(Freshness::new(clock));
+        let reads = Arc::new(Reads::new(client.clone(), freshness.clone(), &config));
+        let (discovery, view, counters) =
+            Discovery::new(config.clone(), clock, reads.clone(), workers, lookups);
+        let services = Arc::new(Services::new(reads, view.clone(), phases.clone(), clock));
+        let shown = admin::Shown {
+            config: config.clone(),
+            clock,
+            freshness: freshness.clone(),
+            view,
+            counters,
+            metrics,
+            phase: phases.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(discovery.run());
+        tasks.spawn(services::serve(services, local, config.reflection));
+        tasks.spawn(admin::serve(admin, Arc::new(shown)));
+        let registration = tokio::spawn(registration::keep(config, client, grpc, phases));
+        Ok(Control { phase, freshness, registration, _tasks: tasks })
+    }
+
+    /// Waits until `/readyz` would say yes.
+    pub(crate) async fn ready(&self) {
+        let mut look = interval(READY_LOOK);
+        while !self.freshness.ever_answered() {
+            look.tick().await;
+        }
+    }
+
+    /// Announces the end: not ready, health NOT_SERVING, out of the registry. Waits for the latter, but not long.
+    pub(crate) async fn drain(&mut self) {
+        self.phase.send_replace(Phase::Draining);
+        // Either it is done, or the registry's own check will do it.
+        let _late = timeout(DEREGISTER_PATIENCE, &mut self.registration).await.is_err();
+    }
+
+    /// Ends the calls that would never end by themselves (health Watch).
+    pub(crate) fn close(&self) {
+        self.phase.send_replace(Phase::Closing);
+    }
+}
+
+/// An error with its causes, on one line, for the log.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

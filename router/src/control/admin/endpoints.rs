@@ -1,0 +1,113 @@
+//! `/endpoints`: the directory, with everything that decides a pick.
+
+use super::Shown;
+use crate::{
+    control::{
+        discovery::View,
+        instances::{Instances, Known},
+    },
+    directory::Service,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use switchboard_registry::ClientId;
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Endpoints {
+    registry: Registry,
+    services: Vec<Row>,
+    /// gRPC service -> service that calls of it go to.
+    grpc_services: BTreeMap<String, String>,
+    /// Names of all services in the registry.
+    catalog: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Registry {
+    address: String,
+    reachable: bool,
+    stale_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    service: String,
+    /// The ID by which clients call it, if it is of the mesh.
+    id: Option<String>,
+    /// Followed by a watch, or read again when it is older than `cache_ttl`.
+    watched: bool,
+    known: usize,
+    healthy: usize,
+    idle_seconds: u64,
+    instances: Vec<InstanceRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct InstanceRow {
+    id: String,
+    node: String,
+    address: String,
+    /// As the registry says: passing, warning or critical.
+    status: &'static str,
+    version: Option<String>,
+    /// Whether calls may go there.
+    healthy: bool,
+    /// Why the address cannot be used.
+    problem: Option<String>,
+    open_streams: u32,
+    /// Whether the last connect failed and its back-off is not over. An instance that is critical and not down
+    /// would perhaps serve; one that is passing and down is dead for this router.
+    down: bool,
+}
+
+/// Reads the directory of this moment.
+pub(super) fn of(shown: &Shown) -> Endpoints {
+    let view = shown.view.borrow().clone();
+    let mut services: Vec<Row> =
+        view.directory.services.values().map(|service| row(service, &view, shown.clock.now_ms())).collect();
+    services.sort_by(|a, b| a.service.cmp(&b.service));
+    let grpc = view.directory.grpc_services.iter();
+    Endpoints {
+        registry: Registry {
+            address: shown.config.registry.address.clone(),
+            reachable: shown.freshness.reachable(),
+            stale_seconds: shown.freshness.stale_seconds(),
+        },
+        services,
+        grpc_services: grpc.map(|(grpc, service)| (grpc.to_string(), service.to_string())).collect(),
+        catalog: view.directory.catalog.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn row(service: &Service, view: &View, now_ms: u64) -> Row {
+    let (instances, watched) =
+        view.services.get(&service.name).cloned().unwrap_or_else(|| (Instances::default(), false));
+    Row {
+        service: service.name.to_string(),
+        id: ClientId::from_service(&service.name).map(|id| id.to_string()),
+        watched,
+        known: service.known,
+        healthy: service.endpoints.len(),
+        idle_seconds: now_ms.saturating_sub(service.usage.last_ms()) / 1_000,
+        instances: instances.iter().map(|known| instance_row(known, service, now_ms)).collect(),
+    }
+}
+
+fn instance_row(known: &Known, service: &Service, now_ms: u64) -> InstanceRow {
+    let held = |addr| {
+        service.endpoints.iter().find(|one| *one.instance == *known.instance.id && one.addr == addr)
+    };
+    let load = known.addr.as_ref().ok().and_then(|addr| held(*addr)).map(|endpoint| &endpoint.load);
+    InstanceRow {
+        id: known.instance.id.clone(),
+        node: known.instance.node.clone(),
+        address: known.instance.endpoint(),
+        status: known.instance.status.as_str(),
+        version: known.version().map(str::to_owned),
+        healthy: known.healthy().is_some(),
+        problem: known.addr.as_ref().err().map(ToString::to_string),
+        open_streams: load.map_or(0, |load| load.open()),
+        down: load.is_some_and(|load| load.is_down(now_ms)),
+    }
+}

@@ -1,0 +1,482 @@
+//! The directory's author: answers the worker threads' look-ups and keeps what they use current.
+//!
+//! One task owns the [`Directory`] and everything that leads to it. Requests to the registry run beside it, each
+//! at most once at a time, and come back as [`Event`]s. A service is read afresh when it is first asked for, then
+//! followed by a blocking query ([`Config::max_watches`] of them) or, beyond that, read again when a call finds it
+//! older than [`Config::cache_ttl`]. Nothing is forgotten because the registry is gone: known services keep their
+//! instances, and only unknown names fail.
+
+mod entry;
+mod watching;
+
+use super::{
+    instances::Instances,
+    offers::{self, Offers},
+    reads::{Names, Reads, Reason},
+};
+use crate::{
+    config::Config,
+    directory::{Clock, Directory, Service, Usage},
+    link::{Lookup, Update, WorkerLink},
+};
+use entry::{Change, Entry};
+use moka::future::Cache;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use switchboard_registry::{Snapshot, Stale, WatchHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinSet},
+    time::{Instant, interval, sleep_until},
+};
+use tracing::{debug, info};
+
+/// Look-ups under way; further ones wait in the workers' bounded queue.
+const MAX_ASKING: usize = 256;
+/// Answers to look-ups that arrive together share a snapshot.
+const ANSWER_COALESCED: Duration = Duration::from_millis(1);
+/// Changes that a watch reports are collected for this long (defaults.md 4.5).
+const CHANGES_COALESCED: Duration = Duration::from_millis(50);
+/// How often unused services, sudden emptiness and old host names are looked at.
+const SWEEP: Duration = Duration::from_millis(250);
+/// A watch ends when no call has used its service for this long.
+const WATCH_UNUSED_MS: u64 = 10 * 60 * 1_000;
+/// A service without a watch is forgotten when no call has used it for this long.
+const CACHED_UNUSED_MS: u64 = 60 * 1_000;
+/// How long a name stays in the negative memory at most entries.
+const MAX_MISSING: u64 = 10_000;
+
+/// What other parts of the control plane see of the directory.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// As the worker threads have it.
+    pub(crate) directory: Arc<Directory>,
+    /// Every instance of its services, and whether a watch keeps it current.
+    pub(crate) services: HashMap<Arc<str>, (Instances, bool)>,
+}
+
+/// Counters of discovery.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) lookups: AtomicU64,
+    pub(crate) missing: AtomicU64,
+    pub(crate) lookups_failed: AtomicU64,
+    pub(crate) snapshots: AtomicU64,
+    pub(crate) watches: AtomicU64,
+}
+
+/// The outcome of something that ran beside the author.
+enum Event {
+    /// A service was read because of a look-up.
+    Read { service: Arc<str>, answer: Result<Instances, Reason> },
+    /// A watch saw a change.
+    Watched { service: Arc<str>, watch: u64, next: watching::Service, snapshot: Arc<Snapshot>, instances: Instances },
+    /// A gRPC service was searched for.
+    Searched { grpc: Arc<str>, answer: Result<Option<(Arc<str>, Instances)>, Reason> },
+    /// All offers were read again because the catalogue changed.
+    Offers(Result<Arc<Offers>, Reason>),
+    /// The catalogue's names changed.
+    Catalog { next: watching::Catalog, names: Names },
+}
+
+/// One service's watch: it ends when this is dropped.
+struct Watch {
+    /// Tells this watch of the service from an earlier one.
+    number: u64,
+    handle: WatchHandle,
+    /// The registry says that no instance is left, and the watch waits for a second look.
+    emptied: bool,
+    waiting: AbortHandle,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.waiting.abort();
+    }
+}
+
+/// Owns the directory. [`Discovery::run`] it on a task; dropping that task ends all of its requests.
+pub(crate) struct Discovery {
+    config: Arc<Config>,
+    clock: Clock,
+    reads: Arc<Reads>,
+    workers: Vec<WorkerLink>,
+    lookups: mpsc::Receiver<Lookup>,
+    view: watch::Sender<Arc<View>>,
+    counters: Arc<Counters>,
+    tasks: JoinSet<Event>,
+    asking: HashSet<Lookup>,
+    missing: Cache<Lookup, ()>,
+    entries: HashMap<Arc<str>, Entry>,
+    grpc: HashMap<Arc<str>, Arc<str>>,
+    catalog: Names,
+    watches: HashMap<Arc<str>, Watch>,
+    next_watch: u64,
+    directory: Arc<Directory>,
+    /// When the changes so far are published; `None` while there are none.
+    publish_at: Option<Instant>,
+    rescanning: bool,
+}
+
+impl Discovery {
+    /// Creates an empty directory. The receiver follows what is published.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        clock: Clock,
+        reads: Arc<Reads>,
+        workers: Vec<WorkerLink>,
+        lookups: mpsc::Receiver<Lookup>,
+    ) -> (Self, watch::Receiver<Arc<View>>, Arc<Counters>) {
+        let (view, seen) = watch::channel(Arc::new(View::default()));
+        let counters = Arc::new(Counters::default());
+        let discovery = Discovery {
+            missing: Cache::builder().max_capacity(MAX_MISSING).time_to_live(config.negative_ttl).build(),
+            config,
+            clock,
+            reads,
+            workers,
+            lookups,
+            view,
+            counters: counters.clone(),
+            tasks: JoinSet::new(),
+            asking: HashSet::new(),
+            entries: HashMap::new(),
+            grpc: HashMap::new(),
+            catalog: Names::default(),
+            watches: HashMap::new(),
+            next_watch: 0,
+            directory: Arc::default(),
+            publish_at: None,
+            rescanning: false,
+        };
+        (discovery, seen, counters)
+    }
+
+    /// Answers look-ups until the task is dropped.
+    pub(crate) async fn run(mut self) {
+        let catalog = watching::Catalog::of(&self.reads.client().watch_catalog());
+        self.tasks.spawn(catalog.changed(self.reads.clone(), self.config.max_services));
+        let mut sweep = interval(SWEEP);
+        let mut workers_gone = false;
+        loop {
+            let publish_at = self.publish_at.unwrap_or_else(Instant::now);
+            // Every branch is cancel-safe: nothing is taken from a queue before its branch is chosen.
+            tokio::select! {
+                lookup = self.lookups.recv(), if !workers_gone && self.asking.len() < MAX_ASKING => match lookup {
+                    Some(lookup) => self.asked(lookup).await,
+                    None => workers_gone = true,
+                },
+                Some(done) = self.tasks.join_next() => {
+                    // An aborted watch is no event; a panic in a request must not end discovery.
+                    if let Ok(event) = done {
+                        self.handle(event).await;
+                    }
+                }
+                () = sleep_until(publish_at), if self.publish_at.is_some() => self.publish(),
+                _ = sweep.tick() => self.sweep(),
+            }
+        }
+    }
+
+    /// A worker thread asks.
+    async fn asked(&mut self, lookup: Lookup) {
+        self.counters.lookups.fetch_add(1, Relaxed);
+        if self.answered_by_directory(&lookup) {
+            self.publish_within(ANSWER_COALESCED);
+        } else if self.missing.get(&lookup).await.is_some() {
+            self.say_missing(lookup);
+        } else if self.asking.insert(lookup.clone()) {
+            let reads = self.reads.clone();
+            match lookup {
+                Lookup::Service(service) => self.tasks.spawn(async move {
+                    let answer = reads.service_now(&service).await;
+                    Event::Read { service, answer }
+                }),
+                Lookup::GrpcService(grpc) => self.tasks.spawn(async move {
+                    let answer = search(&reads, &grpc).await;
+                    Event::Searched { grpc, answer }
+                }),
+            };
+        }
+    }
+
+    /// Whether the directory as it stands is the answer, so that sending it again suffices.
+    fn answered_by_directory(&self, lookup: &Lookup) -> bool {
+        let service = match lookup {
+            Lookup::Service(service) => Some(service),
+            Lookup::GrpcService(grpc) => self.grpc.get(grpc),
+        };
+        let entry = service.and_then(|service| self.entries.get(service));
+        entry.is_some_and(|entry| entry.service.fresh_until_ms > self.clock.now_ms())
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Read { service, answer } => {
+                let lookup = Lookup::Service(service.clone());
+                self.asking.remove(&lookup);
+                match answer {
+                    Ok(instances) if instances.is_empty() && !self.entries.contains_key(&service) => {
+                        self.missing.insert(lookup.clone(), ()).await;
+                        self.say_missing(lookup);
+                    }
+                    Ok(instances) => self.take(&service, instances),
+                    Err(reason) => self.failed(lookup, &reason),
+                }
+            }
+            Event::Searched { grpc, answer } => {
+                let lookup = Lookup::GrpcService(grpc.clone());
+                self.asking.remove(&lookup);
+                match answer {
+                    Ok(Some((service, instances))) => {
+                        self.map(grpc, &service);
+                        self.take(&service, instances);
+                    }
+                    Ok(None) => {
+                        self.missing.insert(lookup.clone(), ()).await;
+                        self.say_missing(lookup);
+                    }
+                    Err(reason) => self.failed(lookup, &reason),
+                }
+            }
+            Event::Watched { service, watch, next, snapshot, instances } => {
+                // An event of a watch that was ended meanwhile is void.
+                let Some(current) = self.watches.get_mut(&service).filter(|it| it.number == watch) else { return };
+                current.emptied = snapshot.stale == Some(Stale::Emptied);
+                current.waiting = self.tasks.spawn(next.changed(service.clone(), watch, self.reads.clone()));
+                self.reads.remember(&service, &instances).await;
+                self.apply(&service, instances, CHANGES_COALESCED);
+            }
+            Event::Catalog { next, names } => {
+                self.tasks.spawn(next.changed(self.reads.clone(), self.config.max_services));
+                if names != self.catalog {
+                    self.catalog = names;
+                    // A name that was missing may be there now, and a better offer too.
+                    self.missing.invalidate_all();
+                    self.rescan();
+                    self.publish_within(CHANGES_COALESCED);
+                }
+            }
+            Event::Offers(answer) => {
+                self.rescanning = false;
+                if let Ok(offers) = answer {
+                    self.remap(&offers);
+                }
+            }
+        }
+    }
+
+    /// Takes a service that was just read, and keeps it current from now on.
+    fn take(&mut self, service: &Arc<str>, instances: Instances) {
+        if !self.entries.contains_key(service) {
+            self.make_room();
+        }
+        if !self.watches.contains_key(service) && self.watches.len() < self.config.max_watches {
+            self.watch(service);
+        }
+        self.apply(service, instances, ANSWER_COALESCED);
+        // The look-up is answered by a snapshot even if nothing changed.
+        self.publish_within(ANSWER_COALESCED);
+    }
+
+    /// Puts what the registry says of a service into the directory.
+    fn apply(&mut self, service: &Arc<str>, instances: Instances, within: Duration) {
+        let now_ms = self.clock.now_ms();
+        let watched = self.watches.contains_key(service);
+        let fresh_until_ms = if watched { u64::MAX } else { now_ms + millis(self.config.cache_ttl) };
+        let entry = self.entries.entry(service.clone()).or_insert_with(|| {
+            let usage = Arc::new(Usage::default());
+            usage.touch(now_ms);
+            Entry::new(service.clone(), usage)
+        });
+        // A watch holds sudden emptiness back by itself.
+        let change = if watched { entry.update(instances, fresh_until_ms) } else { entry.doubt(instances, fresh_until_ms, now_ms) };
+        if change == Change::None {
+            return;
+        }
+        let entry = &self.entries[service];
+        debug!(%service, healthy = entry.service.endpoints.len(), known = entry.service.known, "instances changed");
+        // A gRPC service stays with a service that offers it; another one may do so next time it is called.
+        let instances = &entry.instances;
+        self.grpc.retain(|grpc, of| of != service || entry.is_held() || offers::offers(instances, grpc));
+        self.publish_within(within);
+    }
+
+    /// The registry did not answer: what is known stays, and is asked for again a little later.
+    fn failed(&mut self, lookup: Lookup, reason: &Reason) {
+        if let Lookup::Service(service) = &lookup
+            && let Some(entry) = self.entries.get_mut(service)
+        {
+            entry.extend(self.clock.now_ms() + millis(self.config.negative_ttl));
+            return self.publish_within(ANSWER_COALESCED);
+        }
+        self.counters.lookups_failed.fetch_add(1, Relaxed);
+        self.send(|| Update::LookupFailed(lookup.clone(), reason.clone()));
+    }
+
+    fn say_missing(&self, lookup: Lookup) {
+        self.counters.missing.fetch_add(1, Relaxed);
+        self.send(|| Update::Missing(lookup.clone()));
+    }
+
+    /// Sends calls of a gRPC service to `service`.
+    fn map(&mut self, grpc: Arc<str>, service: &Arc<str>) {
+        if self.grpc.len() >= self.config.max_services
+            && let Some(any) = self.grpc.keys().next().cloned()
+        {
+            self.grpc.remove(&any);
+        }
+        self.grpc.insert(grpc, service.clone());
+    }
+
+    /// Starts one search for better offers, if any gRPC service is in use.
+    fn rescan(&mut self) {
+        if !self.grpc.is_empty() && !self.rescanning {
+            self.rescanning = true;
+            let reads = self.reads.clone();
+            self.tasks.spawn(async move { Event::Offers(reads.offers(true).await) });
+        }
+    }
+
+    /// Forgets assignments that another service now deserves; the next call looks them up.
+    fn remap(&mut self, offers: &Offers) {
+        let before = self.grpc.len();
+        self.grpc.retain(|grpc, service| offers.service(grpc).is_none_or(|best| best == service));
+        if self.grpc.len() != before {
+            self.publish_within(CHANGES_COALESCED);
+        }
+    }
+
+    fn watch(&mut self, service: &Arc<str>) {
+        let handle = self.reads.client().watch(&**service);
+        self.next_watch += 1;
+        let number = self.next_watch;
+        let next = watching::Service::of(&handle);
+        let waiting = self.tasks.spawn(next.changed(service.clone(), number, self.reads.clone()));
+        self.watches.insert(service.clone(), Watch { number, handle, emptied: false, waiting });
+        self.count_watches();
+    }
+
+    /// Ends what is not used, and emptiness that has lasted.
+    fn sweep(&mut self) {
+        let now_ms = self.clock.now_ms();
+        let unused: Vec<Arc<str>> = self
+            .entries
+            .iter()
+            .filter(|(name, entry)| {
+                let limit_ms = if self.watches.contains_key(*name) { WATCH_UNUSED_MS } else { CACHED_UNUSED_MS };
+                now_ms.saturating_sub(entry.service.usage.last_ms()) > limit_ms
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in unused {
+            info!(service = %name, "not called any more, no longer followed");
+            self.forget(&name);
+        }
+        let mut changed = false;
+        for entry in self.entries.values_mut() {
+            changed |= entry.settle(now_ms) == Change::Some;
+        }
+        for (name, watch) in self.watches.iter_mut().filter(|(_, watch)| watch.emptied) {
+            if self.entries.get(name).is_some_and(|entry| entry.is_down(now_ms)) {
+                watch.emptied = false;
+                watch.handle.report_failure();
+            }
+        }
+        if changed {
+            self.publish_within(Duration::ZERO);
+        }
+    }
+
+    /// Makes room for one more service: the one that was not called for the longest time goes.
+    fn make_room(&mut self) {
+        while self.entries.len() >= self.config.max_services {
+            let oldest = self.entries.iter().min_by_key(|(name, entry)| {
+                (self.watches.contains_key(*name), entry.service.usage.last_ms())
+            });
+            match oldest.map(|(name, _)| name.clone()) {
+                Some(name) => self.forget(&name),
+                None => return,
+            }
+        }
+    }
+
+    fn forget(&mut self, service: &Arc<str>) {
+        self.entries.remove(service);
+        self.grpc.retain(|_, of| of != service);
+        self.watches.remove(service);
+        self.count_watches();
+        self.publish_within(CHANGES_COALESCED);
+    }
+
+    fn count_watches(&self) {
+        self.counters.watches.store(self.watches.len() as u64, Relaxed);
+    }
+
+    fn publish_within(&mut self, within: Duration) {
+        let at = Instant::now() + within;
+        self.publish_at = Some(self.publish_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Sends the directory as it is now; the very same snapshot if nothing changed.
+    fn publish(&mut self) {
+        self.publish_at = None;
+        if self.differs() {
+            self.counters.snapshots.fetch_add(1, Relaxed);
+            let services: HashMap<Arc<str>, Arc<Service>> =
+                self.entries.iter().map(|(name, entry)| (name.clone(), entry.service.clone())).collect();
+            self.directory = Arc::new(Directory {
+                services,
+                grpc_services: self.grpc.clone(),
+                catalog: self.catalog.clone(),
+            });
+        }
+        let services = self.entries.iter().map(|(name, entry)| {
+            (name.clone(), (entry.instances.clone(), self.watches.contains_key(name)))
+        });
+        self.view.send_replace(Arc::new(View { directory: self.directory.clone(), services: services.collect() }));
+        self.send(|| Update::Snapshot(self.directory.clone()));
+    }
+
+    fn differs(&self) -> bool {
+        let last = &self.directory;
+        last.services.len() != self.entries.len()
+            || !Arc::ptr_eq(&last.catalog, &self.catalog)
+            || last.grpc_services != self.grpc
+            || self.entries.iter().any(|(name, entry)| {
+                last.services.get(name).is_none_or(|service| !Arc::ptr_eq(service, &entry.service))
+            })
+    }
+
+    fn send(&self, update: impl Fn() -> Update) {
+        for worker in &self.workers {
+            // A worker thread that has ended needs no answer.
+            let _ended = !worker.send(update());
+        }
+    }
+}
+
+/// Finds the service that offers a gRPC service, with its instances.
+async fn search(reads: &Reads, grpc: &str) -> Result<Option<(Arc<str>, Instances)>, Reason> {
+    let offers = reads.offers(false).await?;
+    match offers.service(grpc) {
+        Some(service) => Ok(Some((service.clone(), reads.service(service).await?))),
+        // Old answers do not prove that nobody offers it.
+        None if !reads.freshness().reachable() => Err("it cannot be reached".into()),
+        None => Ok(None),
+    }
+}
+
+/// A duration in whole milliseconds.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! One service of the directory while it is held: what survives from snapshot to snapshot.
+
+use crate::{
+    control::instances::{Instances, Known},
+    directory::{Endpoint, Load, Service, Usage},
+};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// A service whose instances vanish all at once keeps them this long, or until connects to all of them have
+/// failed: a registry that lost its state must not be an outage (defaults.md 4.5).
+const EMPTY_HELD: Duration = Duration::from_secs(5);
+
+/// Whether the service in the directory is another one now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    None,
+    Some,
+}
+
+/// One service and what its snapshots share.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// As it stands in the directory.
+    pub(super) service: Arc<Service>,
+    /// As the registry said last.
+    pub(super) instances: Instances,
+    /// Load of every known instance at its address, and of those that still have streams.
+    loads: HashMap<(Arc<str>, SocketAddr), Arc<Load>>,
+    /// Until when the directory keeps instances that the registry no longer names.
+    held_until_ms: Option<u64>,
+}
+
+impl Entry {
+    /// Creates a service without instances.
+    pub(super) fn new(name: Arc<str>, usage: Arc<Usage>) -> Self {
+        let service = Service { name, endpoints: Vec::new(), known: 0, last_seen: None, fresh_until_ms: 0, usage };
+        Entry {
+            service: Arc::new(service),
+            instances: Arc::default(),
+            loads: HashMap::new(),
+            held_until_ms: None,
+        }
+    }
+
+    /// Takes what the registry says.
+    pub(super) fn update(&mut self, instances: Instances, fresh_until_ms: u64) -> Change {
+        self.held_until_ms = None;
+        let before = std::mem::replace(&mut self.instances, instances);
+        self.rebuild(&before, fresh_until_ms)
+    }
+
+    /// Takes what the registry says, but not at once that no instance is healthy any more.
+    pub(super) fn doubt(&mut self, instances: Instances, fresh_until_ms: u64, now_ms: u64) -> Change {
+        let healthy = instances.iter().any(|known| known.healthy().is_some());
+        if healthy || self.service.endpoints.is_empty() {
+            return self.update(instances, fresh_until_ms);
+        }
+        let until_ms = now_ms + u64::try_from(EMPTY_HELD.as_millis()).unwrap_or(u64::MAX);
+        self.held_until_ms.get_or_insert(until_ms);
+        self.instances = instances;
+        self.extend(fresh_until_ms)
+    }
+
+    /// Ends the holding of vanished instances when its time is over or none of them can be connected to.
+    pub(super) fn settle(&mut self, now_ms: u64) -> Change {
+        match self.held_until_ms {
+            Some(until_ms) if now_ms >= until_ms || self.is_down(now_ms) => {
+                self.held_until_ms = None;
+                let fresh_until_ms = self.service.fresh_until_ms;
+                self.rebuild(&Instances::default(), fresh_until_ms)
+            }
+            _ => Change::None,
+        }
+    }
+
+    /// Whether the last connect to every instance failed.
+    pub(super) fn is_down(&self, now_ms: u64) -> bool {
+        self.service.endpoints.iter().all(|endpoint| endpoint.load.is_down(now_ms))
+    }
+
+    /// Whether the directory keeps instances that the registry no longer names.
+    pub(super) fn is_held(&self) -> bool {
+        self.held_until_ms.is_some()
+    }
+
+    /// Changes nothing but the time until which the entry counts as fresh.
+    pub(super) fn extend(&mut self, fresh_until_ms: u64) -> Change {
+        if self.service.fresh_until_ms == fresh_until_ms {
+            return Change::None;
+        }
+        self.service = Arc::new(Service {
+            name: self.service.name.clone(),
+            endpoints: self.service.endpoints.clone(),
+            known: self.service.known,
+            last_seen: self.service.last_seen,
+            fresh_until_ms,
+            usage: self.service.usage.clone(),
+        });
+        Change::Some
+    }
+
+    fn rebuild(&mut self, before: &Instances, fresh_until_ms: u64) -> Change {
+        let was = |id: &str| before.iter().find(|known| known.instance.id == id).map(Known::healthy);
+        let mut endpoints = Vec::new();
+        for known in self.instances.iter() {
+            let Some(addr) = known.healthy() else { continue };
+            let id: Arc<str> = known.instance.id.as_str().into();
+            let load = self.loads.entry((id.clone(), addr)).or_default().clone();
+            // Its check passes again: an old failed connect says nothing any more.
+            if was(&id) == Some(None) {
+                load.connected();
+            }
+            endpoints.push(self.endpoint(id, addr, known.version(), load));
+        }
+        // An instance that comes back finds the streams that it still has.
+        let known = &self.instances;
+        self.loads.retain(|(id, _), load| {
+            load.open() > 0 || known.iter().any(|known| *known.instance.id == **id)
+        });
+        let old = &self.service;
+        let same = endpoints.len() == old.endpoints.len()
+            && endpoints.iter().zip(&old.endpoints).all(|(new, old)| Arc::ptr_eq(new, old));
+        if same && old.known == self.instances.len() && old.fresh_until_ms == fresh_until_ms {
+            return Change::None;
+        }
+        let healthy_now = !endpoints.is_empty() || !old.endpoints.is_empty();
+        self.service = Arc::new(Service {
+            name: old.name.clone(),
+            last_seen: if healthy_now { Some(SystemTime::now()) } else { old.last_seen },
+            endpoints,
+            known: self.instances.len(),
+            fresh_until_ms,
+            usage: old.usage.clone(),
+        });
+        Change::Some
+    }
+
+    /// The endpoint of the last snapshot if it is the same one, else a new one.
+    fn endpoint(&self, instance: Arc<str>, addr: SocketAddr, version: Option<&str>, load: Arc<Load>) -> Arc<Endpoint> {
+        let old = self.service.endpoints.iter().find(|old| {
+            old.instance == instance && old.addr == addr && old.version.as_deref() == version
+        });
+        match old {
+            Some(old) => old.clone(),
+            None => Arc::new(Endpoint {
+                instance,
+                service: self.service.name.clone(),
+                addr,
+                version: version.map(Arc::from),
+                load,
+            }),
+        }
+    }
+}

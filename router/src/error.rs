@@ -1,0 +1,373 @@
+//! Every error that the router answers with, and the only place that makes a grpc-status.
+//!
+//! An [`Error`] says what failed, who is to blame, and what the caller can do about it. It becomes a
+//! trailers-only response, or trailers where the response had begun, with `google.rpc.ErrorInfo` in
+//! `grpc-status-details-bin`. Codes follow the gRPC specification; reasons are stable words for programs.
+
+use prost::Message;
+use std::{fmt::Write, time::Duration};
+use switchboard_http2::Headers;
+use switchboard_proto::rpc;
+
+/// gRPC status codes that the router itself answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the specification's")]
+pub enum Code {
+    Cancelled = 1,
+    Unknown = 2,
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    ResourceExhausted = 8,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+}
+
+/// One failed call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// The status code.
+    pub code: Code,
+    /// `UPPER_SNAKE_CASE`, the `reason` of the `ErrorInfo`.
+    pub reason: &'static str,
+    /// What happened and what to do, for a person.
+    pub message: String,
+    /// Facts, the `metadata` of the `ErrorInfo`.
+    pub metadata: Vec<(&'static str, String)>,
+    /// When another try may help.
+    pub retry_after: Option<Duration>,
+    /// The HTTP status of the answer, where it is not 200.
+    pub(crate) http_status: Option<&'static str>,
+}
+
+/// Longest part of a client's own text that is repeated in a message.
+const QUOTE_MAX: usize = 80;
+/// How many "did you mean" names are given.
+const NEAREST: usize = 3;
+
+impl Error {
+    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Error { code, reason, message: message.into(), metadata: Vec::new(), retry_after: None, http_status: None }
+    }
+
+    fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.metadata.push((key, value.into()));
+        self
+    }
+
+    pub(crate) fn missing_id(field: &str) -> Self {
+        Error::new(
+            Code::InvalidArgument,
+            "ID_MISSING",
+            format!("the request names no ID: set {field} (for example \"echo-agent\") or the header x-switchboard-target"),
+        )
+        .with("field", field)
+    }
+
+    pub(crate) fn invalid_id(reason: &'static str, from: &str, id: &[u8], why: &str) -> Self {
+        Error::new(
+            Code::InvalidArgument,
+            reason,
+            format!("{from} {} {why}; an ID is <name>-<agent|tool|worker> in a-z, 0-9 and '-', at most 63 characters", quote(id)),
+        )
+        .with("field", from)
+        .with("id", quote(id))
+    }
+
+    pub(crate) fn id_mismatch(header: &[u8], field: &str, body: &[u8]) -> Self {
+        Error::new(
+            Code::InvalidArgument,
+            "ID_MISMATCH",
+            format!(
+                "x-switchboard-target says {} but {field} says {}: send the same ID in both, or only one",
+                quote(header),
+                quote(body)
+            ),
+        )
+        .with("header", quote(header))
+        .with("body", quote(body))
+    }
+
+    pub(crate) fn bad_path(path: &[u8]) -> Self {
+        Error::new(
+            Code::Unimplemented,
+            "BAD_PATH",
+            format!("{} is no gRPC method path (/package.Service/Method)", quote(path)),
+        )
+    }
+
+    pub(crate) fn bad_message(error: crate::peek::PeekError) -> Self {
+        use crate::peek::PeekError;
+        let (code, reason) = match error {
+            PeekError::TooLong => (Code::ResourceExhausted, "MESSAGE_TOO_LONG"),
+            PeekError::Ambiguous => (Code::InvalidArgument, "ID_AMBIGUOUS"),
+            _ => (Code::InvalidArgument, "MESSAGE_UNREADABLE"),
+        };
+        Error::new(code, reason, format!("{error}; the router reads it to find the ID (or send the header x-switchboard-target to a method without one)"))
+    }
+
+    pub(crate) fn no_message() -> Self {
+        Error::new(Code::InvalidArgument, "NO_MESSAGE", "the request ended before its first message was complete")
+    }
+
+    pub(crate) fn first_message_timeout(wait: Duration) -> Self {
+        Error::new(
+            Code::DeadlineExceeded,
+            "FIRST_MESSAGE_TIMEOUT",
+            format!("the first message, which carries the ID, did not arrive within {} s", wait.as_secs()),
+        )
+    }
+
+    pub(crate) fn bad_timeout() -> Self {
+        Error::new(
+            Code::InvalidArgument,
+            "BAD_TIMEOUT",
+            "grpc-timeout is not 1 to 8 digits followed by one of H M S m u n",
+        )
+    }
+
+    /// Not a gRPC request at all: answered as HTTP (PROTOCOL-HTTP2: 415 for a foreign content-type).
+    pub(crate) fn not_grpc(post: bool) -> Self {
+        let mut error = Error::new(
+            Code::Unknown,
+            "NOT_GRPC",
+            "this port speaks gRPC: POST with content-type application/grpc; the admin port has HTTP",
+        );
+        error.http_status = Some(if post { "415" } else { "405" });
+        error
+    }
+
+    pub(crate) fn unknown_id(id: &str, service: &str, nearest: &[String]) -> Self {
+        let hint = match nearest {
+            [] => "nothing of that kind is registered; start one, or list what is there with `switchboard ls`".to_owned(),
+            names => format!("did you mean {}?", names.join(" or ")),
+        };
+        Error::new(Code::NotFound, "ID_UNKNOWN", format!("no service is registered for {id}: {hint}"))
+            .with("id", id)
+            .with("service", service)
+            .with("nearest", nearest.join(","))
+    }
+
+    pub(crate) fn unknown_grpc_service(service: &str) -> Self {
+        Error::new(
+            Code::Unimplemented,
+            "GRPC_SERVICE_UNKNOWN",
+            format!("no registered backend offers the gRPC service {service}: register it with meta grpc_services, or name a backend in the header x-switchboard-target"),
+        )
+        .with("grpc_service", service)
+    }
+
+    /// The source document's symptom: `UNAVAILABLE: Service not found`.
+    pub(crate) fn no_instance(service: &str, known: usize, version: Option<&str>, last_seen: Option<u64>) -> Self {
+        let what = match (known, version) {
+            (0, _) => "it has no instance now".to_owned(),
+            (n, Some(version)) => format!("none of its {n} instances is healthy and of version {version}"),
+            (n, None) => format!("none of its {n} instances is healthy"),
+        };
+        let mut error = Error::new(
+            Code::Unavailable,
+            "NO_HEALTHY_INSTANCE",
+            format!("Service not found: {service}: {what}; see the registry's health checks and the instances' logs"),
+        )
+        .with("service", service)
+        .with("instances_known", known.to_string())
+        .with("instances_healthy", "0");
+        if let Some(seconds) = last_seen {
+            error = error.with("last_seen_seconds_ago", seconds.to_string());
+        }
+        error.retry_after = Some(Duration::from_secs(1));
+        error
+    }
+
+    pub(crate) fn registry_unreachable(name: &str, why: &str) -> Self {
+        let mut error = Error::new(
+            Code::Unavailable,
+            "REGISTRY_UNREACHABLE",
+            format!("{name} is not known yet and the registry cannot be asked: {why}"),
+        )
+        .with("name", name);
+        error.retry_after = Some(Duration::from_secs(1));
+        error
+    }
+
+    pub(crate) fn lookup_timeout(name: &str) -> Self {
+        Self::registry_unreachable(name, "it did not answer in time")
+    }
+
+    pub(crate) fn connect_failed(service: &str, instance: &str, why: &str) -> Self {
+        Error::new(
+            Code::Unavailable,
+            "CONNECT_FAILED",
+            format!("failed to connect to {service} (instance {instance}): {why}; the call was not processed"),
+        )
+        .with("service", service)
+        .with("instance", instance)
+    }
+
+    pub(crate) fn connection_lost(service: &str, instance: &str, why: &str) -> Self {
+        Error::new(
+            Code::Unavailable,
+            "CONNECTION_LOST",
+            format!("the connection to {service} (instance {instance}) was lost during the call: {why}; it may have been processed"),
+        )
+        .with("service", service)
+        .with("instance", instance)
+    }
+
+    pub(crate) fn refused(service: &str, instance: &str) -> Self {
+        Error::new(
+            Code::Unavailable,
+            "STREAM_REFUSED",
+            format!("{service} (instance {instance}) refused the stream; the call was not processed"),
+        )
+        .with("service", service)
+        .with("instance", instance)
+    }
+
+    pub(crate) fn bad_response(service: &str, instance: &str, why: &str) -> Self {
+        Error::new(
+            Code::Internal,
+            "BAD_RESPONSE",
+            format!("{service} (instance {instance}) answered against the HTTP/2 or gRPC protocol: {why}"),
+        )
+        .with("service", service)
+        .with("instance", instance)
+    }
+
+    pub(crate) fn deadline_exceeded(service: &str) -> Self {
+        Error::new(
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            format!("the deadline passed before {service} answered"),
+        )
+        .with("service", service)
+    }
+
+    pub(crate) fn limit(reason: &'static str, message: impl Into<String>) -> Self {
+        let mut error = Error::new(Code::ResourceExhausted, reason, message);
+        error.retry_after = Some(Duration::from_millis(100));
+        error
+    }
+
+    pub(crate) fn shutting_down() -> Self {
+        let mut error = Error::new(
+            Code::Unavailable,
+            "ROUTER_SHUTDOWN",
+            "the router is shutting down and its drain time is over: call again",
+        );
+        error.retry_after = Some(Duration::from_millis(100));
+        error
+    }
+
+    /// The fields of a trailers-only response (`started` false) or of trailers.
+    pub(crate) fn write(&self, started: bool, request_id: &[u8], out: &mut Headers) {
+        out.clear();
+        if !started {
+            out.push(b":status", self.http_status.unwrap_or("200").as_bytes());
+            out.push(b"content-type", b"application/grpc");
+        }
+        out.push(b"grpc-status", (self.code as i32).to_string().as_bytes());
+        out.push(b"grpc-message", percent_encode(&self.message).as_bytes());
+        let mut metadata: Vec<(String, String)> =
+            self.metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        if let Ok(id) = str::from_utf8(request_id)
+            && !id.is_empty()
+        {
+            metadata.push(("request_id".to_owned(), id.to_owned()));
+        }
+        let status =
+            rpc::Status::new(self.code as i32, &self.message, self.reason, metadata, self.retry_after);
+        out.push(b"grpc-status-details-bin", base64(&status.encode_to_vec()).as_bytes());
+        if let Some(pause) = self.retry_after
+            && self.code == Code::ResourceExhausted
+        {
+            out.push(b"grpc-retry-pushback-ms", pause.as_millis().to_string().as_bytes());
+        }
+    }
+}
+
+/// The registered IDs nearest to `id`, best first: as many as are near enough, at most three.
+pub fn nearest(id: &str, known: impl Iterator<Item = String>) -> Vec<String> {
+    let mut scored: Vec<(usize, String)> = known
+        .map(|name| (strsim::damerau_levenshtein(id, &name), name))
+        .filter(|(distance, name)| *distance <= 2.max(id.len().min(name.len()) / 3))
+        .collect();
+    scored.sort();
+    scored.into_iter().take(NEAREST).map(|(_, name)| name).collect()
+}
+
+/// Client text made fit for a message: printable ASCII, quoted, of bounded length.
+fn quote(bytes: &[u8]) -> String {
+    let cut = &bytes[..bytes.len().min(QUOTE_MAX)];
+    let dots = if cut.len() < bytes.len() { "…" } else { "" };
+    format!("\"{}{dots}\"", cut.escape_ascii())
+}
+
+/// gRPC's percent-encoding of `grpc-message` (PROTOCOL-HTTP2): printable ASCII but '%' stays.
+fn percent_encode(message: &str) -> String {
+    let mut out = String::with_capacity(message.len() + 8);
+    for byte in message.bytes() {
+        if (0x20..=0x7e).contains(&byte) && byte != b'%' {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+/// Base64 without padding, as gRPC's binary metadata goes over the wire.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len() * 4 / 3 + 3);
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().enumerate().fold(0u32, |word, (i, &b)| word | u32::from(b) << (16 - 8 * i));
+        for i in 0..=chunk.len() {
+            out.push(char::from(ALPHABET[(word >> (18 - 6 * i) & 63) as usize]));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trailers_only_answer_carries_code_message_and_details() {
+        let error = Error::unknown_id("ehco-agent", "agent-ehco", &["echo-agent".to_owned()]);
+        let mut headers = Headers::new();
+        error.write(false, b"req-1", &mut headers);
+        assert_eq!(headers.get(b":status"), Some(&b"200"[..]));
+        assert_eq!(headers.get(b"grpc-status"), Some(&b"5"[..]));
+        let message = str::from_utf8(headers.get(b"grpc-message").unwrap()).unwrap().to_owned();
+        assert!(message.contains("did you mean echo-agent?"), "{message}");
+        assert!(headers.get(b"grpc-status-details-bin").is_some());
+        error.write(true, b"", &mut headers);
+        assert_eq!(headers.get(b":status"), None);
+    }
+
+    #[test]
+    fn base64_is_unpadded() {
+        for (plain, coded) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+
+    #[test]
+    fn client_text_never_reaches_a_header_raw() {
+        let error = Error::invalid_id("ID_ILL_FORMED", "agent_id", "a\r\nb\u{7f}é%".as_bytes(), "is bad");
+        assert!(percent_encode(&error.message).bytes().all(|b| (0x20..=0x7e).contains(&b)));
+        assert_eq!(percent_encode("50% é"), "50%25 %C3%A9");
+        assert!(quote(&[b'x'; 500]).len() < 100);
+    }
+
+    #[test]
+    fn nearest_names_are_near_and_few() {
+        let known = ["echo-agent", "ocho-agent", "weather-tool", "echo2-agent", "echos-agent"];
+        let names = nearest("ehco-agent", known.iter().map(ToString::to_string));
+        assert_eq!(names.first().map(String::as_str), Some("echo-agent"));
+        assert!(names.len() <= 3 && !names.contains(&"weather-tool".to_owned()));
+    }
+}

@@ -1,0 +1,62 @@
+//! The two one-way links between data plane and control plane.
+//!
+//! Worker threads ask ([`Lookup`]) over a bounded queue and never wait for an answer; the control plane answers
+//! all of them with an [`Update`] and wakes their event loops. This is the only contact between the two.
+
+use crate::directory::Directory;
+use std::{
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    sync::{Arc, mpsc},
+};
+
+/// What a worker thread wants to know. Each is answered by a [`Update::Snapshot`] that contains it, or by
+/// [`Update::Missing`] / [`Update::LookupFailed`] naming it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Lookup {
+    /// The service of that Consul name (`agent-echo`).
+    Service(Arc<str>),
+    /// The service that registered this full gRPC service name (`demo.EchoBidi`).
+    GrpcService(Arc<str>),
+}
+
+/// A message to a worker thread.
+#[derive(Debug)]
+pub enum Update {
+    /// The directory as of now.
+    Snapshot(Arc<Directory>),
+    /// The registry was asked just now and does not know it.
+    Missing(Lookup),
+    /// The registry could not be asked; the text says why, fit for a client's eyes.
+    LookupFailed(Lookup, Arc<str>),
+    /// A client connection, accepted elsewhere, is this worker's from now on.
+    Connection(TcpStream),
+    /// Announce the end to all clients: GOAWAY in two steps, existing calls go on.
+    Drain,
+    /// End the remaining calls with UNAVAILABLE, flush, and leave the loop.
+    Stop,
+}
+
+/// Sends updates to one worker thread and wakes its loop.
+#[derive(Debug, Clone)]
+pub struct WorkerLink {
+    pub(crate) updates: mpsc::Sender<Update>,
+    pub(crate) waker: Arc<mio::Waker>,
+}
+
+impl WorkerLink {
+    /// Sends one update; false if the worker thread has ended.
+    pub fn send(&self, update: Update) -> bool {
+        self.updates.send(update).is_ok() && self.waker.wake().is_ok()
+    }
+}
+
+/// The data plane's end towards the control plane. Both queues are bounded; a full one means that the call is
+/// refused with `RESOURCE_EXHAUSTED`, never that a worker thread waits.
+#[derive(Debug, Clone)]
+pub struct ControlLink {
+    /// Look-ups. Sent once per name and worker, until it is answered.
+    pub lookups: tokio::sync::mpsc::Sender<Lookup>,
+    /// The control plane's ends of socket pairs on which a worker thread calls the router's own services.
+    pub local: tokio::sync::mpsc::Sender<UnixStream>,
+}

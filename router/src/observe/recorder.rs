@@ -1,0 +1,150 @@
+//! One worker thread's counts since the last merge.
+
+use super::{BUCKETS_MS, CallLabels, Calls, Histogram, MAX_SERVICES, Metrics, Origin};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+};
+
+/// A call that has ended.
+#[derive(Debug)]
+pub(crate) struct Finished<'a> {
+    /// Consul service, or `router`; `None` if the call never got as far.
+    pub(crate) service: Option<&'a Arc<str>>,
+    /// Path of a method that the contract knows; `None` counts as `other`.
+    pub(crate) method: Option<&'a Arc<str>>,
+    pub(crate) code: u8,
+    pub(crate) origin: Origin,
+    pub(crate) duration_us: u64,
+}
+
+/// Counts by pointer, which is cheaper than by text; the merge goes by text. Emptied several times a second, so
+/// it holds no more than the distinct label sets of that time.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    counts: HashMap<(usize, usize, u8, Origin), (CallLabels, u64)>,
+    durations: HashMap<usize, (Arc<str>, Histogram)>,
+    none: Arc<str>,
+    other: Arc<str>,
+}
+
+impl Recorder {
+    pub(crate) fn new() -> Self {
+        Recorder {
+            counts: HashMap::new(),
+            durations: HashMap::new(),
+            none: "none".into(),
+            other: "other".into(),
+        }
+    }
+
+    /// Notes one call.
+    pub(crate) fn note(&mut self, call: &Finished<'_>) {
+        let service = call.service.unwrap_or(&self.none);
+        let method = call.method.unwrap_or(&self.other);
+        let address = |text: &Arc<str>| Arc::as_ptr(text).cast::<u8>() as usize;
+        self.counts
+            .entry((address(service), address(method), call.code, call.origin))
+            .or_insert_with(|| {
+                let labels = CallLabels {
+                    service: service.clone(),
+                    method: method.clone(),
+                    code: call.code,
+                    origin: call.origin,
+                };
+                (labels, 0)
+            })
+            .1 += 1;
+        let (_, histogram) = self
+            .durations
+            .entry(address(service))
+            .or_insert_with(|| (service.clone(), Histogram::default()));
+        let bucket = BUCKETS_MS.iter().position(|ms| call.duration_us <= ms * 1_000);
+        histogram.buckets[bucket.unwrap_or(BUCKETS_MS.len())] += 1;
+        histogram.sum_us += call.duration_us;
+    }
+
+    /// Adds the counts to the shared ones and starts anew.
+    pub(crate) fn merge(&mut self, metrics: &Metrics) {
+        if self.counts.is_empty() {
+            return;
+        }
+        let mut calls = metrics.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, (mut labels, count)) in self.counts.drain() {
+            labels.service = bounded(&mut calls, labels.service, &self.other);
+            *calls.counts.entry(labels).or_insert(0) += count;
+        }
+        for (_, (service, local)) in self.durations.drain() {
+            let service = bounded(&mut calls, service, &self.other);
+            let shared = calls.durations.entry(service).or_default();
+            for (sum, count) in shared.buckets.iter_mut().zip(local.buckets) {
+                *sum += count;
+            }
+            shared.sum_us += local.sum_us;
+        }
+    }
+}
+
+fn bounded(calls: &mut Calls, service: Arc<str>, other: &Arc<str>) -> Arc<str> {
+    if calls.services.contains(&service) {
+        return service;
+    }
+    if calls.services.len() >= MAX_SERVICES {
+        return other.clone();
+    }
+    calls.services.insert(service.clone());
+    service
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(recorder: &mut Recorder, service: &Arc<str>, code: u8) {
+        recorder.note(&Finished {
+            service: Some(service),
+            method: None,
+            code,
+            origin: Origin::Backend,
+            duration_us: 1_500,
+        });
+    }
+
+    #[test]
+    fn counts_add_up_over_merges_and_equal_names() {
+        let metrics = Metrics::default();
+        let mut recorder = Recorder::new();
+        for _ in 0..3 {
+            // A new allocation each time, as after a new snapshot.
+            let service: Arc<str> = "agent-echo".into();
+            note(&mut recorder, &service, 0);
+            note(&mut recorder, &service, 14);
+            recorder.merge(&metrics);
+        }
+        let mut out = String::new();
+        metrics.render(&mut out);
+        for line in [
+            "switchboard_calls_total{service=\"agent-echo\",method=\"other\",code=\"0\",origin=\"backend\"} 3",
+            "switchboard_calls_total{service=\"agent-echo\",method=\"other\",code=\"14\",origin=\"backend\"} 3",
+            "switchboard_call_duration_seconds_bucket{service=\"agent-echo\",le=\"0.001\"} 0",
+            "switchboard_call_duration_seconds_bucket{service=\"agent-echo\",le=\"0.002\"} 6",
+            "switchboard_call_duration_seconds_count{service=\"agent-echo\"} 6",
+        ] {
+            assert!(out.contains(line), "{line} not in\n{out}");
+        }
+    }
+
+    #[test]
+    fn labels_are_bounded() {
+        let metrics = Metrics::default();
+        let mut recorder = Recorder::new();
+        for i in 0..MAX_SERVICES + 50 {
+            note(&mut recorder, &format!("agent-{i}").into(), 0);
+        }
+        recorder.merge(&metrics);
+        let mut out = String::new();
+        metrics.render(&mut out);
+        assert!(out.contains("service=\"other\",method=\"other\",code=\"0\",origin=\"backend\"} 50"));
+        assert_eq!(out.matches("switchboard_calls_total{").count(), MAX_SERVICES + 1);
+    }
+}

@@ -1,0 +1,455 @@
+//! The data plane of one worker thread, without sockets and without a clock.
+//!
+//! [`Plane`] owns the connections' HTTP/2 state, the calls, the upstream pools and the deadlines. The event loop
+//! (`worker.rs`) tells it what happened (bytes came, a connect succeeded, time passed, the control plane sent an
+//! update) and carries out what it asks for ([`Command`], and output to write). The steps of a call stand in
+//! `downstream.rs`, `call.rs` and `upstream.rs`, each an `impl Plane` block; this file holds what they share.
+//!
+//! A connection is taken out of its slot while one of its events is handled, because the event borrows its
+//! HTTP/2 state; everything else stays reachable meanwhile.
+
+use crate::{
+    balance::Rng,
+    call::Call,
+    config::Config,
+    directory::Directory,
+    downstream::Downstream,
+    link::{Lookup, Update},
+    observe::{Metrics, Recorder},
+    route::RouteTable,
+    timers::Timers,
+    upstream::{Pool, Upstream},
+};
+use slab::Slab;
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use switchboard_http2::{self as http2, ErrorCode, Headers};
+
+/// Slab key of a connection, and the event loop's token for its socket.
+pub(crate) type ConnKey = usize;
+/// Slab key of a call, and its handle in both connections' stream tables.
+pub(crate) type CallKey = usize;
+
+/// A call by key and serial number, for places that may outlive it.
+pub(crate) type CallRef = (CallKey, u64);
+
+/// What the plane asks of the event loop, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Connect the new connection to an instance.
+    Connect { conn: ConnKey, addr: SocketAddr },
+    /// Connect the new connection to the router's own services.
+    ConnectLocal { conn: ConnKey },
+    /// Drop the connection's socket; the key may be in use again afterwards.
+    Close { conn: ConnKey },
+    /// Ask the control plane.
+    Lookup(Lookup),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) http2: http2::Connection,
+    pub(crate) side: Side,
+    /// Whether it is in `Plane::dirty`.
+    dirty: bool,
+    /// Close it once its output is written.
+    pub(crate) closing: bool,
+    /// Everything is written and the sending side is shut; waits for the peer to close.
+    lingering: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Side {
+    Downstream(Downstream),
+    Upstream(Upstream),
+}
+
+impl Side {
+    fn bytes<'m>(&self, metrics: &'m Metrics) -> &'m [AtomicU64; 2] {
+        match self {
+            Side::Downstream(_) => &metrics.downstream_bytes,
+            Side::Upstream(_) => &metrics.upstream_bytes,
+        }
+    }
+}
+
+/// Output beyond which nothing more is read from a client: it has to take its answers first. Four times
+/// what HTTP/2 lets DATA fill (`output_high_water`), since headers are not held back.
+const READ_PAUSE_FACTOR: usize = 4;
+/// How long a closed connection is given to take what was written (RFC 9112 9.6 calls it lingering close).
+const LINGER: Duration = Duration::from_secs(1);
+/// Retired header lists kept for the next calls.
+const SPARE_HEADERS: usize = 256;
+/// Largest retired header list that is kept.
+const SPARE_BYTES: usize = 4096;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    pub(crate) config: Arc<Config>,
+    pub(crate) routes: Arc<RouteTable>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) conns: Slab<Option<Box<Conn>>>,
+    pub(crate) calls: Slab<Call>,
+    /// Pools by the address of the instance's `Load`, which the pool keeps alive.
+    pub(crate) pools: HashMap<usize, Pool>,
+    pub(crate) call_timers: Timers,
+    pub(crate) conn_timers: Timers,
+    /// Calls that wait for the directory.
+    pub(crate) parked: HashMap<Lookup, Vec<CallRef>>,
+    /// Services whose refresh was asked for since the last snapshot.
+    pub(crate) refreshing: HashSet<Arc<str>>,
+    dirty: Vec<ConnKey>,
+    commands: Vec<Command>,
+    pub(crate) now_ms: u64,
+    pub(crate) now_us: u64,
+    pub(crate) rng: Rng,
+    pub(crate) recorder: Recorder,
+    pub(crate) next_serial: u64,
+    pub(crate) draining: bool,
+    pub(crate) scratch: Headers,
+    spare: Vec<Headers>,
+}
+
+impl Plane {
+    pub(crate) fn new(config: Arc<Config>, routes: Arc<RouteTable>, metrics: Arc<Metrics>, seed: u64) -> Self {
+        Plane {
+            config,
+            routes,
+            metrics,
+            directory: Arc::default(),
+            conns: Slab::new(),
+            calls: Slab::new(),
+            pools: HashMap::new(),
+            call_timers: Timers::default(),
+            conn_timers: Timers::default(),
+            parked: HashMap::new(),
+            refreshing: HashSet::new(),
+            dirty: Vec::new(),
+            commands: Vec::new(),
+            now_ms: 1,
+            now_us: 1_000,
+            rng: Rng::new(seed),
+            recorder: Recorder::new(),
+            next_serial: 0,
+            draining: false,
+            scratch: Headers::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Sets the time, microseconds of the router clock, for all that follows.
+    pub(crate) fn set_now(&mut self, now_us: u64) {
+        self.now_us = now_us;
+        self.now_ms = now_us / 1_000;
+    }
+
+    /// Handles every deadline that has passed.
+    pub(crate) fn tick(&mut self) {
+        while let Some(call) = self.call_timers.pop_due(self.now_ms) {
+            self.call_timeout(call);
+        }
+        while let Some(conn) = self.conn_timers.pop_due(self.now_ms) {
+            self.conn_timeout(conn);
+        }
+    }
+
+    /// The next deadline in ms of the router clock.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        [self.call_timers.next(), self.conn_timers.next()].into_iter().flatten().min()
+    }
+
+    /// Takes the next command.
+    pub(crate) fn commands(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.commands)
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.commands.push(command);
+    }
+
+    pub(crate) fn insert(&mut self, http2: http2::Connection, side: Side) -> ConnKey {
+        let conn = Conn { http2, side, dirty: false, closing: false, lingering: false };
+        let key = self.conns.insert(Some(Box::new(conn)));
+        self.mark(key);
+        key
+    }
+
+    /// The connection, unless it is gone (or taken out of its slot just now).
+    pub(crate) fn conn(&mut self, conn: ConnKey) -> Option<&mut Conn> {
+        self.conns.get_mut(conn)?.as_deref_mut()
+    }
+
+    /// Notes that the connection may have output.
+    pub(crate) fn mark(&mut self, key: ConnKey) {
+        if let Some(conn) = self.conns.get_mut(key).and_then(|slot| slot.as_deref_mut())
+            && !conn.dirty
+        {
+            conn.dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    /// Takes the next connection that may have output.
+    pub(crate) fn next_dirty(&mut self) -> Option<ConnKey> {
+        while let Some(key) = self.dirty.pop() {
+            if let Some(conn) = self.conn(key) {
+                conn.dirty = false;
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// Feeds bytes that a connection received; returns how many were consumed. The rest is to be kept and
+    /// handed in again with what follows. All are consumed once the connection is done for.
+    pub(crate) fn received(&mut self, key: ConnKey, input: &[u8]) -> usize {
+        let mut used = 0;
+        loop {
+            let Some(slot) = self.conns.get_mut(key) else { return input.len() };
+            let Some(mut conn) = slot.take() else { return input.len() };
+            if conn.lingering || conn.closing {
+                self.conns[key] = Some(conn);
+                return input.len();
+            }
+            let step = match conn.side {
+                Side::Downstream(_) => self.downstream_step(key, &mut conn, &input[used..]),
+                Side::Upstream(_) => self.upstream_step(key, &mut conn, &input[used..]),
+            };
+            self.conns[key] = Some(conn);
+            match step {
+                Ok((0, Next::Nothing)) => break,
+                Ok((consumed, next)) => {
+                    used += consumed;
+                    self.next(key, next);
+                }
+                Err(error) => {
+                    self.protocol_error(key, error);
+                    return input.len();
+                }
+            }
+        }
+        self.mark(key);
+        used
+    }
+
+    /// Does what an event asked for, now that its connection is back in its slot.
+    fn next(&mut self, key: ConnKey, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::Admit { call } => self.admit(call),
+            Next::Route { call } => self.route(call),
+            Next::Fail { call, error } => self.fail(call, *error),
+            Next::Cancelled { call } => self.cancelled(call),
+            Next::Ready => self.ready(key),
+            Next::Responded { call, code } => self.responded(call, code),
+            Next::UpstreamReset { call, code } => self.upstream_reset(call, code),
+            Next::UpstreamBroken { call, reason } => self.upstream_broken(call, reason),
+            Next::GoAway { last_stream } => self.upstream_goaway(key, last_stream),
+            Next::Drained => self.finish_drain(key),
+        }
+    }
+
+    /// The peer broke HTTP/2: GOAWAY is in the output already.
+    fn protocol_error(&mut self, key: ConnKey, error: http2::ConnectionError) {
+        let Some(conn) = self.conn(key) else { return };
+        conn.closing = true;
+        let downstream = matches!(conn.side, Side::Downstream(_));
+        tracing::debug!(conn = key, downstream, %error, "closing connection");
+        if downstream {
+            self.metrics.downstream_protocol_errors_total.fetch_add(1, Relaxed);
+            self.abandon_calls(key);
+        } else {
+            self.metrics.upstream_protocol_errors_total.fetch_add(1, Relaxed);
+            self.upstream_lost(key, error.reason);
+        }
+        self.linger_until_closed(key);
+        self.mark(key);
+    }
+
+    /// The socket is gone: end of stream, reset, or a failed connect.
+    pub(crate) fn lost(&mut self, key: ConnKey, why: &str) {
+        let Some(conn) = self.conn(key) else { return };
+        match conn.side {
+            Side::Downstream(_) => self.abandon_calls(key),
+            Side::Upstream(_) => self.upstream_lost(key, why),
+        }
+        self.remove(key);
+    }
+
+    /// Forgets the connection and has its socket dropped.
+    pub(crate) fn remove(&mut self, key: ConnKey) {
+        if let Some(Some(conn)) = self.conns.try_remove(key) {
+            self.conn_timers.clear(key);
+            let gauge = match conn.side {
+                Side::Downstream(_) => &self.metrics.downstream_connections,
+                Side::Upstream(_) => &self.metrics.upstream_connections,
+            };
+            gauge.fetch_sub(1, Relaxed);
+            self.commands.push(Command::Close { conn: key });
+        }
+    }
+
+    /// Whether the event loop should read from the connection now. False while the peer does not take what
+    /// was written for it.
+    pub(crate) fn wants_read(&self, key: ConnKey) -> bool {
+        let Some(Some(conn)) = self.conns.get(key) else { return false };
+        let limit = self.config.downstream_http2.output_high_water.saturating_mul(READ_PAUSE_FACTOR);
+        matches!(conn.side, Side::Upstream(_)) || conn.http2.output().len() < limit
+    }
+
+    /// Moves pending data into the output as far as windows allow, and gives the other side its credit back.
+    pub(crate) fn pump(&mut self, key: ConnKey) {
+        let Some(conn) = self.conn(key) else { return };
+        conn.http2.pump();
+        while let Some((stream, call, bytes)) = self.conn(key).and_then(|conn| conn.http2.poll_sent()) {
+            self.moved(key, stream, call, bytes);
+        }
+    }
+
+    /// What is to be written to the connection's socket.
+    pub(crate) fn output(&self, key: ConnKey) -> &[u8] {
+        match self.conns.get(key) {
+            Some(Some(conn)) => conn.http2.output(),
+            _ => &[],
+        }
+    }
+
+    /// Notes that the first `bytes` of the output were written.
+    pub(crate) fn written(&mut self, key: ConnKey, bytes: usize) {
+        if let Some(Some(conn)) = self.conns.get_mut(key) {
+            conn.http2.consume_output(bytes);
+            let [_, counter] = conn.side.bytes(&self.metrics);
+            counter.fetch_add(bytes as u64, Relaxed);
+        }
+    }
+
+    /// Counts bytes that were read.
+    pub(crate) fn count_read(&self, key: ConnKey, bytes: usize) {
+        if let Some(Some(conn)) = self.conns.get(key) {
+            let [counter, _] = conn.side.bytes(&self.metrics);
+            counter.fetch_add(bytes as u64, Relaxed);
+        }
+    }
+
+    /// Whether all is written and the connection has no further use: the event loop shuts the sending side.
+    pub(crate) fn is_done(&self, key: ConnKey) -> bool {
+        match self.conns.get(key) {
+            Some(Some(conn)) => {
+                !conn.lingering
+                    && conn.http2.output().is_empty()
+                    && (conn.closing || conn.http2.is_finished())
+            }
+            _ => false,
+        }
+    }
+
+    /// The sending side is shut: waits for the peer's end, but not for long.
+    pub(crate) fn linger(&mut self, key: ConnKey) {
+        if let Some(conn) = self.conn(key) {
+            conn.lingering = true;
+        }
+        self.detach_upstream(key);
+        self.linger_until_closed(key);
+    }
+
+    pub(crate) fn linger_until_closed(&mut self, key: ConnKey) {
+        self.conn_timers.set(key, self.now_ms + millis(LINGER));
+    }
+
+    /// A message of the control plane. `Connection` is the event loop's.
+    pub(crate) fn update(&mut self, update: Update) {
+        match update {
+            Update::Snapshot(directory) => self.swap_directory(directory),
+            Update::Missing(lookup) => self.lookup_missing(&lookup),
+            Update::LookupFailed(lookup, why) => self.lookup_failed(&lookup, &why),
+            Update::Connection(_) => {}
+            Update::Drain => self.drain(),
+            Update::Stop => self.stop(),
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        let keys: Vec<ConnKey> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.start_drain(key);
+        }
+    }
+
+    fn stop(&mut self) {
+        let calls: Vec<CallKey> = self.calls.iter().map(|(key, _)| key).collect();
+        for call in calls {
+            self.fail(call, crate::error::Error::shutting_down());
+        }
+        let keys: Vec<ConnKey> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(conn) = self.conn(key) {
+                conn.http2.goaway(ErrorCode::NO_ERROR, b"shutting down");
+                conn.closing = true;
+                self.mark(key);
+            }
+        }
+        self.recorder.merge(&self.metrics);
+    }
+
+    fn conn_timeout(&mut self, key: ConnKey) {
+        let Some(conn) = self.conn(key) else { return };
+        if conn.lingering || conn.closing {
+            return self.lost(key, "closed");
+        }
+        match conn.side {
+            Side::Downstream(_) => self.downstream_timeout(key),
+            Side::Upstream(_) => self.upstream_timeout(key),
+        }
+    }
+
+    /// A cleared header list, from a finished call where there is one.
+    pub(crate) fn take_headers(&mut self) -> Headers {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_headers(&mut self, mut headers: Headers) {
+        if self.spare.len() < SPARE_HEADERS {
+            headers.clear();
+            headers.shrink(SPARE_BYTES);
+            self.spare.push(headers);
+        }
+    }
+}
+
+/// What is left to do after an event, once the connection that it borrowed is back in its slot.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Nothing,
+    /// A new call: see whether its headers are enough to route it.
+    Admit { call: CallKey },
+    /// More of the first message came.
+    Route { call: CallKey },
+    Fail { call: CallKey, error: Box<crate::error::Error> },
+    /// The client gave the call up, or broke a rule on its stream.
+    Cancelled { call: CallKey },
+    /// The peer's settings are known.
+    Ready,
+    /// The instance's response is complete.
+    Responded { call: CallKey, code: u8 },
+    UpstreamReset { call: CallKey, code: ErrorCode },
+    UpstreamBroken { call: CallKey, reason: &'static str },
+    GoAway { last_stream: u32 },
+    /// The client has seen the first GOAWAY.
+    Drained,
+}
+
+/// A duration in whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2)
+}

@@ -1,0 +1,423 @@
+//! Step 8: connections to instances: pools, HTTP/2 as client, reconnect, and the one safe retry.
+//!
+//! Each worker thread keeps one [`Pool`] per instance. Calls share its connections, the first with room before
+//! the next, because full connections batch better; another one is opened when all are full. A stream is opened
+//! only on a connection whose peer has sent SETTINGS, so that its limit of streams is known and a peer that
+//! accepts and then says nothing counts as a failed connect. Calls wait in the pool's queue until then.
+//!
+//! A call is sent a second time only if the first instance has certainly not processed it: the connect failed,
+//! the stream was refused, or it lies above the last stream of a GOAWAY.
+
+use crate::{
+    call::{Phase, forwarded, grpc_status},
+    directory::Endpoint,
+    error::Error,
+    plane::{CallKey, CallRef, Command, Conn, ConnKey, Next, Plane, Side, millis},
+};
+use std::{
+    collections::{HashSet, VecDeque},
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, LazyLock, atomic::Ordering::Relaxed},
+};
+use switchboard_http2::{self as http2, ConnectionError, ErrorCode, Event, HeadersKind, NO_KEY, OpenError};
+
+/// State of a connection to an instance.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pool: usize,
+    /// The peer's SETTINGS came: streams may be opened.
+    ready: bool,
+}
+
+/// The connections of one worker thread to one instance.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) endpoint: Arc<Endpoint>,
+    conns: Vec<ConnKey>,
+    /// Calls that wait for a stream, oldest first. Entries of calls that gave up are skipped.
+    waiting: VecDeque<CallRef>,
+    /// The instance left the directory: no new call comes, and the pool ends with its last stream.
+    retired: bool,
+}
+
+/// The router's own services as an instance. Its address is never connected to.
+static LOCAL: LazyLock<Arc<Endpoint>> = LazyLock::new(|| {
+    Arc::new(Endpoint {
+        instance: "router".into(),
+        service: "router".into(),
+        addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        version: None,
+        load: Arc::default(),
+    })
+});
+
+fn pool_key(endpoint: &Endpoint) -> usize {
+    Arc::as_ptr(&endpoint.load) as usize
+}
+
+impl Plane {
+    /// Sends the call to the router's own services.
+    pub(crate) fn send_local(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get_mut(key) {
+            call.service = Some(LOCAL.service.clone());
+        }
+        self.send_to(key, LOCAL.clone());
+    }
+
+    /// Sends the call to the picked instance: on a connection with room, or into the pool's queue.
+    pub(crate) fn send_to(&mut self, key: CallKey, endpoint: Arc<Endpoint>) {
+        let pool_key = pool_key(&endpoint);
+        let limit = self.config.queue_per_service;
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if call.phase == Phase::Parked {
+            self.metrics.calls_parked.fetch_sub(1, Relaxed);
+        }
+        call.phase = Phase::Queued;
+        self.metrics.calls_queued.fetch_add(1, Relaxed);
+        endpoint.load.opened();
+        call.load = Some(endpoint.load.clone());
+        call.pool = Some(pool_key);
+        let serial = call.serial;
+        let pool = self.pools.entry(pool_key).or_insert_with(|| Pool {
+            endpoint,
+            conns: Vec::new(),
+            waiting: VecDeque::new(),
+            retired: false,
+        });
+        pool.retired = false;
+        // The queue goes first, or a steady stream of new calls would starve it.
+        if pool.waiting.is_empty()
+            && let Some(conn) = self.conn_with_room(pool_key)
+        {
+            return self.open_stream(key, conn);
+        }
+        let Some(pool) = self.pools.get_mut(&pool_key) else { return };
+        if pool.waiting.len() >= limit {
+            let service = pool.endpoint.service.clone();
+            return self.fail(
+                key,
+                Error::limit("QUEUE_FULL", format!("{limit} calls wait for {service} already: call again, or add instances")),
+            );
+        }
+        pool.waiting.push_back((key, serial));
+        self.set_call_timer(key);
+        self.grow(pool_key);
+    }
+
+    /// The first connection of the pool that takes another stream now.
+    fn conn_with_room(&self, pool: usize) -> Option<ConnKey> {
+        let pool = self.pools.get(&pool)?;
+        let high_water = self.config.upstream_http2.output_high_water;
+        pool.conns.iter().copied().find(|&key| {
+            matches!(self.conns.get(key), Some(Some(conn)) if !conn.closing
+                && conn.http2.available_streams() > 0
+                && conn.http2.output().len() < high_water)
+        })
+    }
+
+    /// Opens another connection if calls wait, none is being opened, and the limit allows it.
+    fn grow(&mut self, pool_key: usize) {
+        let limit = self.config.connections_per_endpoint;
+        let Some(pool) = self.pools.get(&pool_key) else { return };
+        let opening = |key: &ConnKey| {
+            matches!(self.conns.get(*key), Some(Some(conn)) if matches!(&conn.side, Side::Upstream(up) if !up.ready))
+        };
+        if pool.waiting.is_empty() || pool.conns.len() >= limit || pool.conns.iter().any(opening) {
+            return;
+        }
+        let (local, addr) = (Arc::ptr_eq(&pool.endpoint, &LOCAL), pool.endpoint.addr);
+        self.metrics.upstream_connections.fetch_add(1, Relaxed);
+        self.metrics.upstream_connections_total.fetch_add(1, Relaxed);
+        let config = http2::Config {
+            max_concurrent_streams: self.config.streams_per_upstream_connection,
+            ..self.config.upstream_http2.clone()
+        };
+        let http2 = http2::Connection::client(config);
+        let conn = self.insert(http2, Side::Upstream(Upstream { pool: pool_key, ready: false }));
+        if let Some(pool) = self.pools.get_mut(&pool_key) {
+            pool.conns.push(conn);
+        }
+        self.conn_timers.set(conn, self.now_ms + millis(self.config.connect_timeout));
+        self.command(if local { Command::ConnectLocal { conn } } else { Command::Connect { conn, addr } });
+    }
+
+    /// Opens the call's stream on the connection and sends what came of the request so far.
+    fn open_stream(&mut self, key: CallKey, conn_key: ConnKey) {
+        let now_ms = self.now_ms;
+        let replay_max = self.config.replay_max_bytes as u64;
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(Some(conn)) = self.conns.get_mut(conn_key) else { return };
+        let timeout = call.timeout_field(now_ms);
+        let end = call.client_done && call.held.is_empty();
+        let stream = match conn.http2.open(forwarded(&call.request, timeout.as_deref()), end, key) {
+            Ok(stream) => stream,
+            // `conn_with_room` looked before; only a connection that is used up says no now.
+            Err(OpenError::TooManyStreams | OpenError::NotReady | OpenError::GoingAway | OpenError::IdsExhausted | OpenError::Closed) => {
+                let serial = call.serial;
+                let pool = call.pool.and_then(|pool| self.pools.get_mut(&pool));
+                if let Some(pool) = pool {
+                    pool.waiting.push_front((key, serial));
+                }
+                return;
+            }
+        };
+        self.metrics.calls_queued.fetch_sub(1, Relaxed);
+        call.phase = Phase::Forwarding;
+        call.up = Some((conn_key, stream));
+        call.moved = 0;
+        if !call.held.is_empty() {
+            let pending = conn.http2.send_data(stream, &call.held, call.client_done);
+            call.moved = (call.held.len() - pending) as u64;
+        }
+        if call.received > replay_max {
+            call.forget_replay();
+        }
+        let (down, down_stream) = call.down;
+        let credit = call.request_credit(replay_max);
+        if credit > 0
+            && let Some(down_conn) = self.conn(down)
+        {
+            down_conn.http2.release(down_stream, credit);
+            self.mark(down);
+        }
+        self.mark(conn_key);
+        self.set_call_timer(key);
+    }
+
+    /// Streams or a connection became free: sends waiting calls, oldest first.
+    pub(crate) fn serve_queue(&mut self, pool_key: usize) {
+        while let Some(pool) = self.pools.get_mut(&pool_key) {
+            let Some(&(key, serial)) = pool.waiting.front() else { break };
+            let waits = self
+                .calls
+                .get(key)
+                .is_some_and(|call| call.serial == serial && call.phase == Phase::Queued && call.pool == Some(pool_key));
+            if !waits {
+                pool.waiting.pop_front();
+                continue;
+            }
+            let Some(conn) = self.conn_with_room(pool_key) else { break };
+            if let Some(pool) = self.pools.get_mut(&pool_key) {
+                pool.waiting.pop_front();
+            }
+            self.open_stream(key, conn);
+        }
+        self.grow(pool_key);
+        self.close_if_retired(pool_key);
+    }
+
+    /// Reads one frame of an instance.
+    pub(crate) fn upstream_step(
+        &mut self,
+        key: ConnKey,
+        conn: &mut Conn,
+        input: &[u8],
+    ) -> Result<(usize, Next), ConnectionError> {
+        let step = conn.http2.recv(input, self.now_ms)?;
+        let consumed = step.consumed;
+        let next = match step.event {
+            None => Next::Nothing,
+            Some(Event::Headers { key: call, headers, kind, end_stream, .. }) => {
+                self.response_headers(call, headers, kind, end_stream)
+            }
+            Some(Event::Data { stream, key: call, data, credit, end_stream }) => {
+                let (next, release) = self.response_data(call, data, credit, end_stream);
+                if release > 0 {
+                    conn.http2.release(stream, release);
+                }
+                next
+            }
+            Some(Event::Reset { key: NO_KEY, .. } | Event::StreamError { key: NO_KEY, .. }) => Next::Nothing,
+            Some(Event::Reset { key: call, code, .. }) => Next::UpstreamReset { call, code },
+            Some(Event::StreamError { key: call, reason, .. }) => Next::UpstreamBroken { call, reason },
+            Some(Event::Settings) => Next::Ready,
+            Some(Event::GoAway { last_stream, code, .. }) => {
+                tracing::debug!(conn = key, %code, last_stream, "instance sent GOAWAY");
+                Next::GoAway { last_stream }
+            }
+            Some(Event::PingAck { .. }) => Next::Nothing,
+        };
+        Ok((consumed, next))
+    }
+
+    /// Response headers or trailers came: they go to the client as they are.
+    fn response_headers(
+        &mut self,
+        key: CallKey,
+        headers: &http2::Headers,
+        kind: HeadersKind,
+        end: bool,
+    ) -> Next {
+        let Some(call) = self.calls.get_mut(key) else { return Next::Nothing };
+        // gRPC knows no informational responses; the client would have no use for them.
+        if kind == HeadersKind::Informational {
+            return Next::Nothing;
+        }
+        let (down, stream) = call.down;
+        if !call.started {
+            call.started = true;
+            call.forget_replay();
+        }
+        if let Some(Some(conn)) = self.conns.get_mut(down) {
+            conn.http2.send_headers(stream, headers.iter(), end);
+        }
+        self.mark(down);
+        if end { Next::Responded { call: key, code: grpc_status(headers) } } else { Next::Nothing }
+    }
+
+    /// Response bytes came. Returns the stream credit to give back now; the rest follows as the client takes them.
+    fn response_data(&mut self, key: CallKey, data: &[u8], credit: u32, end: bool) -> (Next, u32) {
+        let Some(call) = self.calls.get_mut(key) else { return (Next::Nothing, credit) };
+        let (down, stream) = call.down;
+        let mut pending = 0;
+        if let Some(Some(conn)) = self.conns.get_mut(down) {
+            pending = conn.http2.send_data(stream, data, end);
+        }
+        self.mark(down);
+        let release = credit.saturating_sub(u32::try_from(pending).unwrap_or(u32::MAX));
+        // A response without trailers has no status; gRPC clients take it as UNKNOWN.
+        (if end { Next::Responded { call: key, code: 2 } } else { Next::Nothing }, release)
+    }
+
+    /// The instance's SETTINGS came: it is reachable, and its limit of streams may have changed.
+    pub(crate) fn upstream_ready(&mut self, key: ConnKey) {
+        let Some(conn) = self.conn(key) else { return };
+        let Side::Upstream(state) = &mut conn.side else { return };
+        let pool_key = state.pool;
+        if !state.ready {
+            state.ready = true;
+            self.conn_timers.clear(key);
+            if let Some(pool) = self.pools.get(&pool_key) {
+                pool.endpoint.load.connected();
+            }
+        }
+        self.serve_queue(pool_key);
+    }
+
+    /// The instance announced its end: no new streams, and those it has not taken go elsewhere.
+    pub(crate) fn upstream_goaway(&mut self, key: ConnKey, last_stream: u32) {
+        let Some(conn) = self.conn(key) else { return };
+        let unprocessed: Vec<(u32, CallKey)> = conn.http2.unprocessed(last_stream).collect();
+        self.detach_upstream(key);
+        for (stream, call) in unprocessed {
+            if let Some(conn) = self.conn(key) {
+                conn.http2.set_key(stream, NO_KEY);
+                conn.http2.reset(stream, ErrorCode::CANCEL);
+            }
+            if call != NO_KEY {
+                let (service, instance) = self.instance_of(call);
+                self.retry_or_fail(call, Error::refused(&service, &instance));
+            }
+        }
+        self.mark(key);
+    }
+
+    pub(crate) fn upstream_timeout(&mut self, key: ConnKey) {
+        self.lost(key, "no connection within the connect timeout");
+    }
+
+    /// The connection is gone: ends or retries its calls. The caller removes it.
+    pub(crate) fn upstream_lost(&mut self, key: ConnKey, why: &str) {
+        let Some(conn) = self.conn(key) else { return };
+        let Side::Upstream(state) = &conn.side else { return };
+        let (pool_key, ready) = (state.pool, state.ready);
+        let calls: Vec<CallKey> =
+            conn.http2.unprocessed(0).map(|(_, call)| call).filter(|&call| call != NO_KEY).collect();
+        self.detach_upstream(key);
+        for call in calls {
+            let (service, instance) = self.instance_of(call);
+            self.fail(call, Error::connection_lost(&service, &instance, why));
+        }
+        let Some(pool) = self.pools.get_mut(&pool_key) else { return };
+        if ready || !pool.conns.is_empty() {
+            return self.serve_queue(pool_key);
+        }
+        // The only connection could not be made: whoever waits for it may go elsewhere.
+        self.metrics.upstream_connect_failures_total.fetch_add(1, Relaxed);
+        pool.endpoint.load.connect_failed(self.now_ms);
+        let waiting = std::mem::take(&mut pool.waiting);
+        let (service, instance) = (pool.endpoint.service.clone(), pool.endpoint.instance.clone());
+        tracing::debug!(%service, %instance, why, waiting = waiting.len(), "connect failed");
+        for (call, serial) in waiting {
+            let waits = self.calls.get(call).is_some_and(|c| c.serial == serial && c.phase == Phase::Queued);
+            if waits {
+                self.retry_or_fail(call, Error::connect_failed(&service, &instance, why));
+            }
+        }
+        self.close_if_retired(pool_key);
+    }
+
+    /// Takes the connection out of its pool, so that no new stream is opened on it.
+    pub(crate) fn detach_upstream(&mut self, key: ConnKey) {
+        let Some(Side::Upstream(state)) = self.conn(key).map(|conn| &conn.side) else { return };
+        let pool_key = state.pool;
+        if let Some(pool) = self.pools.get_mut(&pool_key) {
+            pool.conns.retain(|&conn| conn != key);
+        }
+    }
+
+    /// Sends a call that was not processed to another instance, once; otherwise answers with the error.
+    pub(crate) fn retry_or_fail(&mut self, key: CallKey, error: Error) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if call.failed_at.is_some() || !call.replayable || call.started {
+            return self.fail(key, error);
+        }
+        let failed_at = call.load.clone();
+        // Kept for the case that no other instance is left.
+        call.first_error = Some(Box::new(error));
+        self.leave_upstream(key);
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.failed_at = failed_at;
+        call.moved = 0;
+        self.metrics.retries_total.fetch_add(1, Relaxed);
+        self.resolve(key);
+    }
+
+    /// No second instance: the first attempt's error is the answer.
+    pub(crate) fn fail_attempt(&mut self, key: CallKey) {
+        if let Some(error) = self.calls.get_mut(key).and_then(|call| call.first_error.take()) {
+            self.fail(key, *error);
+        }
+    }
+
+    /// Retires the pools of instances that are in the directory no more.
+    pub(crate) fn retire_pools(&mut self) {
+        let present: HashSet<usize> = self
+            .directory
+            .services
+            .values()
+            .flat_map(|service| &service.endpoints)
+            .map(|endpoint| pool_key(endpoint))
+            .chain([pool_key(&LOCAL)])
+            .collect();
+        let gone: Vec<usize> = self.pools.keys().copied().filter(|key| !present.contains(key)).collect();
+        for key in gone {
+            if let Some(pool) = self.pools.get_mut(&key) {
+                pool.retired = true;
+            }
+            self.close_if_retired(key);
+        }
+    }
+
+    /// Closes the connections of a retired pool that have no stream, and ends the pool with its last one.
+    fn close_if_retired(&mut self, pool_key: usize) {
+        let Some(pool) = self.pools.get(&pool_key) else { return };
+        if !pool.retired || !pool.waiting.is_empty() {
+            return;
+        }
+        for key in pool.conns.clone() {
+            if let Some(conn) = self.conn(key)
+                && conn.http2.open_streams() == 0
+            {
+                conn.http2.goaway(ErrorCode::NO_ERROR, b"");
+                conn.closing = true;
+                self.detach_upstream(key);
+                self.linger_until_closed(key);
+                self.mark(key);
+            }
+        }
+        if self.pools.get(&pool_key).is_some_and(|pool| pool.conns.is_empty()) {
+            self.pools.remove(&pool_key);
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! Step 1: one worker thread: its event loop, its sockets, its wake-ups. The only file of the data plane with I/O.
+//!
+//! One turn: wait for events; read what can be read and hand it to the [`Plane`]; let deadlines pass; carry out
+//! the plane's commands; write every connection that has output once. Nothing here blocks but the wait itself.
+//! The first worker owns the listener and hands the connections to all workers in turn.
+
+use crate::{
+    config::Config,
+    directory::Clock,
+    link::{ControlLink, Lookup, Update, WorkerLink},
+    observe::Metrics,
+    plane::{Command, ConnKey, Plane},
+    route::RouteTable,
+};
+use mio::{
+    Events, Interest, Poll, Token, Waker,
+    net::{TcpListener, TcpStream, UnixStream},
+};
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::Shutdown,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+const WAKER: Token = Token(usize::MAX);
+const LISTENER: Token = Token(usize::MAX - 1);
+
+/// Bytes read at a time; large reads carry many frames of many streams (datapath.md: 0.15 system calls per call).
+const READ_BYTES: usize = 256 * 1024;
+/// Reads of one connection in one turn, so that a flood on one does not starve the others.
+const READS_PER_TURN: usize = 4;
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// Pause after an accept that failed for want of file descriptors.
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// How often counts are merged and gauges are current.
+const MERGE_MS: u64 = 100;
+/// How long the loop goes on after `Stop` to write what is left.
+const STOP_FLUSH_MS: u64 = 500;
+
+/// A running worker thread.
+#[derive(Debug)]
+pub struct Worker {
+    /// How to reach it.
+    pub link: WorkerLink,
+    /// Ends after [`Update::Stop`].
+    pub thread: JoinHandle<()>,
+}
+
+/// What all worker threads share.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The router's clock.
+    pub clock: Clock,
+    /// The way to the control plane.
+    pub control: ControlLink,
+    /// Counters and gauges.
+    pub metrics: Arc<Metrics>,
+    /// Routes by method.
+    pub routes: Arc<RouteTable>,
+}
+
+/// Starts `setup.config.workers` worker threads that serve the connections of `listener`, evenly. Fails if an
+/// event loop or a thread cannot be made.
+pub fn spawn_all(setup: &Setup, listener: std::net::TcpListener) -> io::Result<Vec<Worker>> {
+    listener.set_nonblocking(true)?;
+    let mut loops = Vec::new();
+    for _ in 0..setup.config.workers.max(1) {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let (updates, inbox) = mpsc::channel();
+        loops.push((poll, inbox, WorkerLink { updates, waker }));
+    }
+    let links: Vec<WorkerLink> = loops.iter().map(|(_, _, link)| link.clone()).collect();
+    let mut listener = Some(TcpListener::from_std(listener));
+    let mut workers = Vec::new();
+    for (index, (poll, inbox, link)) in loops.into_iter().enumerate() {
+        let acceptor = match listener.take() {
+            Some(mut listener) => {
+                poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+                Some(Acceptor { listener, links: links.clone(), turn: 0, retry_at_ms: None })
+            }
+            None => None,
+        };
+        workers.push(start(setup, index, poll, inbox, link, acceptor)?);
+    }
+    Ok(workers)
+}
+
+fn start(
+    setup: &Setup,
+    index: usize,
+    poll: Poll,
+    inbox: mpsc::Receiver<Update>,
+    link: WorkerLink,
+    acceptor: Option<Acceptor>,
+) -> io::Result<Worker> {
+    let seed = rand::random::<u64>();
+    let plane = Plane::new(setup.config.clone(), setup.routes.clone(), setup.metrics.clone(), seed);
+    let event_loop = EventLoop {
+        poll,
+        inbox,
+        plane,
+        index,
+        acceptor,
+        clock: setup.clock,
+        control: setup.control.clone(),
+        metrics: setup.metrics.clone(),
+        sockets: Vec::new(),
+        again: Vec::new(),
+        buffer: vec![0; READ_BYTES].into_boxed_slice(),
+        merge_at_ms: 0,
+        stop_at_ms: None,
+    };
+    let thread = thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || event_loop.run())?;
+    Ok(Worker { link, thread })
+}
+
+/// The listener and whose turn it is.
+struct Acceptor {
+    listener: TcpListener,
+    links: Vec<WorkerLink>,
+    turn: usize,
+    retry_at_ms: Option<u64>,
+}
+
+/// A connection's socket and what the plane does not need to know of it.
+struct Socket {
+    stream: Stream,
+    /// The connect is not confirmed yet.
+    connecting: bool,
+    /// The last write found the socket full; a writable event follows.
+    blocked: bool,
+    /// Reading was put off because the peer does not take its answers.
+    paused: bool,
+    /// The sending side is shut.
+    shut: bool,
+    /// The beginning of a frame whose rest has not come.
+    partial: Vec<u8>,
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Local(UnixStream),
+}
+
+struct EventLoop {
+    poll: Poll,
+    inbox: mpsc::Receiver<Update>,
+    plane: Plane,
+    index: usize,
+    acceptor: Option<Acceptor>,
+    clock: Clock,
+    control: ControlLink,
+    metrics: Arc<Metrics>,
+    /// By connection key.
+    sockets: Vec<Option<Socket>>,
+    /// Connections that may have more to read than one turn allows.
+    again: Vec<ConnKey>,
+    buffer: Box<[u8]>,
+    merge_at_ms: u64,
+    stop_at_ms: Option<u64>,
+}
+
+impl EventLoop {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        loop {
+            let timeout = self.timeout();
+            if let Err(error) = self.poll.poll(&mut events, Some(timeout))
+                && error.kind() != ErrorKind::Interrupted
+            {
+                tracing::error!(%error, worker = self.index, "event loop failed");
+                return;
+            }
+            self.plane.set_now(self.clock.now_us());
+            for event in &events {
+                match event.token() {
+                    WAKER => self.updates(),
+                    LISTENER => self.accept(),
+                    Token(conn) => self.event(conn, event),
+                }
+            }
+            for conn in std::mem::take(&mut self.again) {
+                self.read(conn);
+            }
+            self.plane.tick();
+            self.retry_accept();
+            self.settle();
+            if self.plane.now_ms >= self.merge_at_ms {
+                self.plane.recorder.merge(&self.metrics);
+                self.merge_at_ms = self.plane.now_ms + MERGE_MS;
+            }
+            if self.stop_at_ms.is_some_and(|at| self.plane.now_ms >= at || self.plane.conns.is_empty()) {
+                self.plane.recorder.merge(&self.metrics);
+                return;
+            }
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        if !self.again.is_empty() {
+            return Duration::ZERO;
+        }
+        let retry = self.acceptor.as_ref().and_then(|acceptor| acceptor.retry_at_ms);
+        let next = [self.plane.next_deadline(), retry, self.stop_at_ms, Some(self.merge_at_ms)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(u64::MAX);
+        // The clock is read anew: a long turn must not delay the next deadline.
+        Duration::from_millis(next.saturating_sub(self.clock.now_ms()).clamp(0, 1_000))
+    }
+
+    /// Carries out commands and writes output until neither is left.
+    fn settle(&mut self) {
+        loop {
+            let commands = self.plane.commands();
+            if commands.is_empty() {
+                let Some(conn) = self.plane.next_dirty() else { break };
+                self.write(conn);
+                continue;
+            }
+            for command in commands {
+                match command {
+                    Command::Connect { conn, addr } => match TcpStream::connect(addr) {
+                        Ok(stream) => self.adopt(conn, Stream::Tcp(stream), true),
+                        Err(error) => self.plane.lost(conn, &error.to_string()),
+                    },
+                    Command::ConnectLocal { conn } => self.connect_local(conn),
+                    Command::Close { conn } => self.close(conn),
+                    Command::Lookup(lookup) => self.lookup(lookup),
+                }
+            }
+        }
+    }
+
+    fn lookup(&mut self, lookup: Lookup) {
+        if self.control.lookups.try_send(lookup.clone()).is_err() {
+            let why = "too many look-ups are waiting".into();
+            self.plane.update(Update::LookupFailed(lookup, why));
+        }
+    }
+
+    fn connect_local(&mut self, conn: ConnKey) {
+        let pair = std::os::unix::net::UnixStream::pair().and_then(|(ours, theirs)| {
+            ours.set_nonblocking(true)?;
+            self.control.local.try_send(theirs).map_err(|_| io::Error::other("control plane is busy"))?;
+            Ok(ours)
+        });
+        match pair {
+            Ok(ours) => self.adopt(conn, Stream::Local(UnixStream::from_std(ours)), false),
+            Err(error) => self.plane.lost(conn, &error.to_string()),
+        }
+    }
+
+    /// Registers a connection's socket.
+    fn adopt(&mut self, conn: ConnKey, mut stream: Stream, connecting: bool) {
+        if let Stream::Tcp(tcp) = &stream {
+            // Small messages must not wait for each other; without it they do, and nothing else is wrong.
+            let _ = tcp.set_nodelay(true);
+        }
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        let registered = match &mut stream {
+            Stream::Tcp(tcp) => registry.register(tcp, Token(conn), interest),
+            Stream::Local(unix) => registry.register(unix, Token(conn), interest),
+        };
+        if let Err(error) = registered {
+            return self.plane.lost(conn, &error.to_string());
+        }
+        if conn >= self.sockets.len() {
+            self.sockets.resize_with(conn + 1, || None);
+        }
+        let socket =
+            Socket { stream, connecting, blocked: false, paused: false, shut: false, partial: Vec::new() };
+        self.sockets[conn] = Some(socket);
+        self.plane.mark(conn);
+    }
+
+    fn close(&mut self, conn: ConnKey) {
+        if let Some(mut socket) = self.sockets.get_mut(conn).and_then(Option::take) {
+            let registry = self.poll.registry();
+            let _ = match &mut socket.stream {
+                Stream::Tcp(tcp) => registry.deregister(tcp),
+                Stream::Local(unix) => registry.deregister(unix),
+            };
+        }
+    }
+
+    fn updates(&mut self) {
+        while let Ok(update) = self.inbox.try_recv() {
+            match update {
+                Update::Connection(stream) => self.take_connection(TcpStream::from_std(stream)),
+                Update::Drain => {
+                    self.plane.update(Update::Drain);
+                }
+                Update::Stop => {
+                    self.acceptor = None;
+                    self.stop_at_ms = Some(self.plane.now_ms + STOP_FLUSH_MS);
+                    self.plane.update(Update::Stop);
+                }
+                update => self.plane.update(update),
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        acceptor.retry_at_ms = None;
+        let mut mine = Vec::new();
+        for _ in 0..ACCEPTS_PER_TURN {
+            match acceptor.listener.accept() {
+                Ok((stream, _)) => {
+                    let turn = acceptor.turn % acceptor.links.len();
+                    acceptor.turn = acceptor.turn.wrapping_add(1);
+                    if turn == self.index {
+                        mine.push(stream);
+                    } else {
+                        acceptor.links[turn].send(Update::Connection(stream.into()));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return self.take_connections(mine);
+                }
+                // The client gave up while it waited; the next one may be well.
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed, trying again shortly");
+                    acceptor.retry_at_ms = Some(self.plane.now_ms + ACCEPT_PAUSE_MS);
+                    return self.take_connections(mine);
+                }
+            }
+        }
+        // The event is edge-triggered: what is left must be asked for again.
+        acceptor.retry_at_ms = Some(0);
+        self.take_connections(mine);
+    }
+
+    fn retry_accept(&mut self) {
+        let due = |acceptor: &Acceptor| acceptor.retry_at_ms.is_some_and(|at| self.plane.now_ms >= at);
+        if self.acceptor.as_ref().is_some_and(due) {
+            self.accept();
+        }
+    }
+
+    fn take_connections(&mut self, streams: Vec<TcpStream>) {
+        for stream in streams {
+            self.take_connection(stream);
+        }
+    }
+
+    fn take_connection(&mut self, stream: TcpStream) {
+        // Past the limit the socket is dropped, which tells the client at once.
+        if let Some(conn) = self.plane.accept() {
+            self.adopt(conn, Stream::Tcp(stream), false);
+            self.settle_commands();
+        }
+    }
+
+    /// Carries out what must happen before the next key is given out.
+    fn settle_commands(&mut self) {
+        for command in self.plane.commands() {
+            match command {
+                Command::Close { conn } => self.close(conn),
+                other => self.plane.command(other),
+            }
+        }
+    }
+
+    fn event(&mut self, conn: ConnKey, event: &mio::event::Event) {
+        let Some(Some(socket)) = self.sockets.get_mut(conn) else { return };
+        if socket.connecting && (event.is_writable() || event.is_error() || event.is_read_closed()) {
+            match socket.stream.connected() {
+                Ok(true) => {
+                    socket.connecting = false;
+                    self.plane.mark(conn);
+                }
+                Ok(false) => return,
+                Err(error) => return self.plane.lost(conn, &error.to_string()),
+            }
+        }
+        if event.is_writable() {
+            socket.blocked = false;
+            self.plane.mark(conn);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.read(conn);
+        }
+    }
+
+    /// Reads until the socket is empty, the turn is over, or the plane has enough.
+    fn read(&mut self, conn: ConnKey) {
+        for _ in 0..READS_PER_TURN {
+            let Some(Some(socket)) = self.sockets.get_mut(conn) else { return };
+            if socket.connecting {
+                return;
+            }
+            if !self.plane.wants_read(conn) {
+                socket.paused = true;
+                return;
+            }
+            let kept = socket.partial.len();
+            self.buffer[..kept].copy_from_slice(&socket.partial);
+            let read = match socket.stream.read(&mut self.buffer[kept..]) {
+                Ok(0) => return self.plane.lost(conn, "the peer closed the connection"),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return self.plane.lost(conn, &error.to_string()),
+            };
+            let filled = kept + read;
+            let used = self.plane.received(conn, &self.buffer[..filled]);
+            if let Some(Some(socket)) = self.sockets.get_mut(conn) {
+                if used == filled {
+                    socket.partial = Vec::new();
+                } else {
+                    socket.partial.clear();
+                    socket.partial.extend_from_slice(&self.buffer[used..filled]);
+                }
+            }
+            self.plane.count_read(conn, read);
+        }
+        self.again.push(conn);
+    }
+
+    /// Writes a connection's output until it is empty or the socket is full.
+    fn write(&mut self, conn: ConnKey) {
+        loop {
+            self.plane.pump(conn);
+            let Some(Some(socket)) = self.sockets.get_mut(conn) else { return };
+            if socket.connecting || socket.blocked {
+                return;
+            }
+            let output = self.plane.output(conn);
+            if output.is_empty() {
+                break;
+            }
+            match socket.stream.write(output) {
+                Ok(written) => self.plane.written(conn, written),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    socket.blocked = true;
+                    return;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return self.plane.lost(conn, &error.to_string()),
+            }
+            if socket.paused && self.plane.wants_read(conn) {
+                socket.paused = false;
+                self.again.push(conn);
+            }
+        }
+        if self.plane.is_done(conn)
+            && let Some(Some(socket)) = self.sockets.get_mut(conn)
+            && !socket.shut
+        {
+            socket.shut = true;
+            let _ = socket.stream.shut();
+            self.plane.linger(conn);
+        }
+    }
+}
+
+impl Stream {
+    /// Whether a pending connect has succeeded; `Ok(false)`: not decided yet.
+    fn connected(&self) -> io::Result<bool> {
+        let Stream::Tcp(tcp) = self else { return Ok(true) };
+        if let Some(error) = tcp.take_error()? {
+            return Err(error);
+        }
+        match tcp.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn shut(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
+            Stream::Local(unix) => unix.shutdown(Shutdown::Write),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(tcp) => tcp.read(buffer),
+            Stream::Local(unix) => unix.read(buffer),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(tcp) => tcp.write(bytes),
+            Stream::Local(unix) => unix.write(bytes),
+        }
+    }
+}
