@@ -1,0 +1,59 @@
+//! `switchboard`: a mesh on this machine (`dev`), calls by ID (`call`), and what is there (`ls`).
+//!
+//! Reads the arguments, runs one command, and turns its outcome into an exit code. Standard output carries
+//! results only; everything said to people about them goes to standard error.
+
+mod args;
+mod call;
+mod dev;
+mod failure;
+mod list;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use switchboard_client::{Client, Config};
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are asked for and no failure; clap prints each where it belongs.
+            let _ = error.print();
+            return if error.use_stderr() { failure::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    switchboard_telemetry::init(args.telemetry());
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::Runtime)?;
+    let done = runtime.block_on(async {
+        match args.command {
+            Command::Dev(dev) => dev::run(dev).await,
+            Command::Call(call) => call::run(call, &client(&args.endpoint)?).await,
+            Command::Ls(ls) => list::run(ls, &client(&args.endpoint)?).await,
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Args::command(), "switchboard", &mut script);
+                output::print(&String::from_utf8_lossy(&script))
+            }
+        }
+    });
+    // A blocked read of the terminal (`call … -`) must not keep a finished process alive.
+    runtime.shutdown_background();
+    done
+}
+
+/// A client that connects at its first call, so that a wrong argument is told before a missing router.
+fn client(endpoint: &str) -> Result<Client, Failure> {
+    Ok(Client::connect_lazy_with(endpoint, Config::default())?)
+}

@@ -1,0 +1,110 @@
+//! `dev`: a whole mesh in one process, seen from a second terminal.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use crate::process::{Dev, run};
+
+#[test]
+fn ready_line_has_three_addresses_that_answer() {
+    let dev = Dev::start(&["--backends", "none"]);
+    for (name, path) in [("registry", "/v1/status/leader"), ("admin", "/readyz")] {
+        let mut stream = TcpStream::connect(dev.address(name)).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.split_whitespace().nth(1) == Some("200"), "{name}: {answer}");
+    }
+    assert_eq!(dev.run(&["ls", "--json"]).output(), "[]\n");
+}
+
+#[test]
+fn every_example_is_callable_and_listed() {
+    let dev = Dev::start(&[]);
+    assert_eq!(dev.run(&["call", "echo-agent", "hello"]).output(), "Echo: hello\n");
+    assert_eq!(dev.run(&["call", "echo-agent", "--stream", "one two three"]).output(), "one\ntwo\nthree\n");
+    let weather = ["call", "weather-tool", "--op", "get_weather", "--param", "location=Rome"];
+    assert!(dev.run(&weather).output().contains("Rome"));
+    // The worker asks the tool through the same router.
+    let plan = ["call", "itinerary-worker", "--param", "destination=Rome", "--json"];
+    let plan: serde_json::Value = serde_json::from_str(&dev.run(&plan).output()).unwrap();
+    assert_eq!(plan["metadata"]["weather"], "forecast", "{plan}");
+
+    let table = dev.run(&["ls"]).output();
+    for text in ["ID", "ENDPOINT", "echo-agent", "weather-tool", "itinerary-worker"] {
+        assert!(table.contains(text), "{text}: {table}");
+    }
+    let listed: serde_json::Value =
+        serde_json::from_str(&dev.run(&["ls", "tools", "--json"]).output()).unwrap();
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["id"]), (1, &"weather-tool".into()));
+    let filtered = dev.run(&["ls", "--filter", "itin"]).output();
+    assert!(filtered.contains("itinerary-worker") && !filtered.contains("echo-agent"), "{filtered}");
+}
+
+#[test]
+fn task_is_asked_for_while_it_runs() {
+    let dev = Dev::start(&["--backends", "itinerary"]);
+    let done = ["call", "itinerary-worker", "--param", "destination=Rome", "--task-id", "trip"];
+    let plan = dev.run(&done).output();
+    let status = dev.run(&["call", "itinerary-worker", "--status", "--task-id", "trip"]).output();
+    assert!(status.contains("completed") && status.ends_with(&plan), "{status}");
+}
+
+#[test]
+fn unknown_id_is_told_with_the_nearest_and_the_next_step() {
+    let dev = Dev::start(&["--backends", "echo"]);
+    let said = dev.run(&["call", "ehco-agent", "hello"]).failure(5);
+    for text in ["ehco-agent", "echo-agent", "switchboard ls", "NOT_FOUND"] {
+        assert!(said.contains(text), "{text:?} in {said}");
+    }
+}
+
+#[test]
+fn deadline_holds_through_the_router() {
+    let dev = Dev::start(&["--backends", "itinerary"]);
+    let slow =
+        ["call", "itinerary-worker", "-p", "destination=Rome", "-p", "pace_ms=10000", "--deadline", "200ms"];
+    assert!(dev.run(&slow).failure(4).contains("DEADLINE_EXCEEDED"));
+}
+
+#[test]
+fn missing_operation_shows_what_the_tool_says_of_itself() {
+    let dev = Dev::start(&["--backends", "weather"]);
+    let said = dev.run(&["call", "weather-tool"]).failure(64);
+    assert!(said.contains("--op") && said.contains("get_weather"), "{said}");
+}
+
+#[test]
+fn signals_end_the_mesh_quickly_and_in_peace() {
+    for signal in ["TERM", "INT"] {
+        let dev = Dev::start(&[]);
+        let (done, took) = dev.stop(signal);
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{signal}: {done:?}");
+        assert!(!done.stderr.contains("WARN") && !done.stderr.contains("ERROR"), "{signal}: {}", done.stderr);
+        assert!(done.stderr.contains("switchboard --endpoint"), "{signal}: {}", done.stderr);
+        assert!(took < Duration::from_secs(5), "{signal}: {took:?}");
+    }
+}
+
+#[test]
+fn busy_port_is_told_with_its_flag() {
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = held.local_addr().unwrap().to_string();
+    for flag in ["--grpc", "--registry", "--admin"] {
+        let mut args = vec!["dev"];
+        for free in ["--grpc", "--registry", "--admin"] {
+            args.extend([free, if free == flag { busy.as_str() } else { "127.0.0.1:0" }]);
+        }
+        let said = run(args).failure(1);
+        assert!(said.contains(&format!("{flag} {busy}: the port is in use")), "{flag}: {said}");
+        assert!(said.contains("127.0.0.1:0"), "{flag}: {said}");
+    }
+}
+
+#[test]
+fn one_port_for_two_flags_is_found() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let said = run(["dev", "--grpc", &free, "--admin", &free, "--registry", "127.0.0.1:0"]).failure(1);
+    assert!(said.contains("--admin") && said.contains("in use"), "{said}");
+}

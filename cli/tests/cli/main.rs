@@ -1,0 +1,7 @@
+//! The built binary from outside: arguments in, output and exit code out. One module per behaviour.
+
+mod calls;
+mod dev;
+mod offline;
+mod process;
+mod usage;
