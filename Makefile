@@ -1,0 +1,95 @@
+# Every target says what it does in its `##` comment; `make` lists them.
+N ?= 3
+COMPOSE ?= $(shell command -v docker-compose || echo docker compose)
+CONSUL_HTTP_ADDR ?= http://127.0.0.1:8500
+STATS_ADDR ?= http://127.0.0.1:8404
+PYTHON_OUT ?= target/python
+
+.DEFAULT_GOAL := help
+.PHONY: help tools test fmt clippy docs rust e2e compose dev proto-compile up down ps logs scale-all \
+        consul-check ui-consul ui-haproxy clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+%?):.*## /\1\t/' | \
+	    awk -F'\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+
+# --- tests ---------------------------------------------------------------------------------------------------
+
+test: ## Run everything: tools, fmt, clippy, docs, Rust tests, compose checks, end to end
+	@.ci/test.sh
+
+tools: ## Install what the tests need beside Rust (Debian): haproxy, Consul, docker-compose, grpcio
+	@.ci/install-tools.sh
+
+fmt: ## Format all code
+	cargo fmt --all
+
+clippy: ## Lint, warnings are errors
+	@.ci/test.sh clippy
+
+docs: ## Build the API documentation, warnings are errors
+	@.ci/test.sh docs
+
+rust: ## Run the Rust tests
+	@.ci/test.sh tools rust
+
+e2e: ## Run the end-to-end suite: real Consul, HAProxy, routers and backends, a Python client
+	@.ci/test.sh tools build e2e
+
+compose: ## Check docker-compose.yml without an engine
+	@.ci/test.sh tools compose
+
+# --- work ----------------------------------------------------------------------------------------------------
+
+dev: ## Run the whole mesh in one process
+	cargo run --release -- dev
+
+proto-compile: tools ## Generate the Python client's stubs into target/python (or PYTHON_OUT=...)
+	@mkdir -p $(PYTHON_OUT)
+	.venv/bin/python -m grpc_tools.protoc -I proto --python_out=$(PYTHON_OUT) --pyi_out=$(PYTHON_OUT) \
+	    --grpc_python_out=$(PYTHON_OUT) agent_platform.proto
+	@echo "stubs are in $(PYTHON_OUT): agent_platform_pb2.py, agent_platform_pb2_grpc.py"
+
+clean: ## Remove everything that was built or installed in this folder
+	cargo clean
+	rm -rf .tools .venv
+
+# --- docker-compose ------------------------------------------------------------------------------------------
+
+up: ## Start the mesh in containers, 3 routers and 3 echo agents (N=3)
+	$(COMPOSE) up --build --detach --scale router=$(N) --scale echo-agent=$(N)
+
+down: ## Stop the containers
+	$(COMPOSE) down
+
+ps: ## Show the containers
+	$(COMPOSE) ps
+
+# A short name (echo, weather, itinerary) stands for its service.
+service = $(or $(service_$(1)),$(1))
+service_echo := echo-agent
+service_weather := weather-tool
+service_itinerary := itinerary-worker
+
+scale-%: ## Scale one service: scale-router, scale-echo, scale-weather, scale-itinerary (N=3)
+	$(COMPOSE) up --detach --no-recreate --scale $(call service,$*)=$(N) $(call service,$*)
+
+scale-all: ## Scale routers and all backends (N=3)
+	$(COMPOSE) up --detach --no-recreate $(foreach s,router echo-agent weather-tool itinerary-worker,--scale $(s)=$(N))
+
+logs: ## Follow all logs
+	$(COMPOSE) logs --follow --tail 100
+
+logs-%: ## Follow one log: logs-router, logs-echo, logs-haproxy ...
+	$(COMPOSE) logs --follow --tail 100 $(call service,$*)
+
+# --- looking at a running mesh -------------------------------------------------------------------------------
+
+consul-check: ## Show every registered service with its healthy instances
+	@CONSUL_HTTP_ADDR=$(CONSUL_HTTP_ADDR) python3 .ci/consul-check.py
+
+ui-consul: ## Say where Consul's page is
+	@echo $(CONSUL_HTTP_ADDR)/ui
+
+ui-haproxy: ## Say where HAProxy's statistics page is
+	@echo $(STATS_ADDR)/stats
