@@ -21,6 +21,9 @@ use std::{
 };
 use switchboard_http2::{self as http2, ConnectionError, ErrorCode, Event, HeadersKind, NO_KEY, OpenError};
 
+/// The status CANCELLED.
+const CANCELLED: u8 = 1;
+
 /// State of a connection to an instance.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -123,6 +126,10 @@ impl Plane {
             matches!(self.conns.get(*key), Some(Some(conn)) if matches!(&conn.side, Side::Upstream(up) if !up.ready))
         };
         if pool.waiting.is_empty() || pool.conns.len() >= limit || pool.conns.iter().any(opening) {
+            return;
+        }
+        // Calls that wait are served by the connections there are, until the instance may accept again.
+        if !pool.conns.is_empty() && pool.endpoint.load.is_down(self.now_ms) {
             return;
         }
         let (local, addr) = (Arc::ptr_eq(&pool.endpoint, &LOCAL), pool.endpoint.addr);
@@ -254,6 +261,11 @@ impl Plane {
             return Next::Nothing;
         }
         let (down, stream) = call.down;
+        if !call.started && end && grpc_status(headers) == CANCELLED && call.deadline_is_near(self.now_ms) {
+            // Nobody cancelled: some servers (tonic) name the passing of a deadline so.
+            let service = call.service.as_deref().unwrap_or("the instance");
+            return Next::Fail { call: key, error: Box::new(Error::deadline_exceeded(service)) };
+        }
         if !call.started {
             call.started = true;
             call.forget_replay();
@@ -329,12 +341,15 @@ impl Plane {
             self.fail(call, Error::connection_lost(&service, &instance, why));
         }
         let Some(pool) = self.pools.get_mut(&pool_key) else { return };
-        if ready || !pool.conns.is_empty() {
+        if ready {
+            return self.serve_queue(pool_key);
+        }
+        self.metrics.upstream_connect_failures_total.fetch_add(1, Relaxed);
+        pool.endpoint.load.connect_failed(self.now_ms);
+        if !pool.conns.is_empty() {
             return self.serve_queue(pool_key);
         }
         // The only connection could not be made: whoever waits for it may go elsewhere.
-        self.metrics.upstream_connect_failures_total.fetch_add(1, Relaxed);
-        pool.endpoint.load.connect_failed(self.now_ms);
         let waiting = std::mem::take(&mut pool.waiting);
         let (service, instance) = (pool.endpoint.service.clone(), pool.endpoint.instance.clone());
         tracing::debug!(%service, %instance, why, waiting = waiting.len(), "connect failed");

@@ -186,9 +186,11 @@ impl EventLoop {
                     LISTENER => self.accept(),
                     Token(conn) => self.event(conn, event),
                 }
+                self.run_commands();
             }
             for conn in std::mem::take(&mut self.again) {
                 self.read(conn);
+                self.run_commands();
             }
             self.plane.tick();
             self.retry_accept();
@@ -218,14 +220,22 @@ impl EventLoop {
         Duration::from_millis(next.saturating_sub(self.clock.now_ms()).clamp(0, 1_000))
     }
 
-    /// Carries out commands and writes output until neither is left.
+    /// Writes all output, carrying out the commands that come of it.
     fn settle(&mut self) {
+        loop {
+            self.run_commands();
+            let Some(conn) = self.plane.next_dirty() else { break };
+            self.write(conn);
+        }
+    }
+
+    /// Carries out the plane's commands in their order. Runs after every step of the plane, because a key that was
+    /// closed may be given out again by the next.
+    fn run_commands(&mut self) {
         loop {
             let commands = self.plane.commands();
             if commands.is_empty() {
-                let Some(conn) = self.plane.next_dirty() else { break };
-                self.write(conn);
-                continue;
+                return;
             }
             for command in commands {
                 match command {
@@ -360,17 +370,7 @@ impl EventLoop {
         // Past the limit the socket is dropped, which tells the client at once.
         if let Some(conn) = self.plane.accept() {
             self.adopt(conn, Stream::Tcp(stream), false);
-            self.settle_commands();
-        }
-    }
-
-    /// Carries out what must happen before the next key is given out.
-    fn settle_commands(&mut self) {
-        for command in self.plane.commands() {
-            match command {
-                Command::Close { conn } => self.close(conn),
-                other => self.plane.command(other),
-            }
+            self.run_commands();
         }
     }
 

@@ -6,8 +6,8 @@ use crate::process::run;
 
 /// An address that nobody listens on.
 fn closed() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+    format!("http://{}", listener.local_addr().expect("it is bound"))
 }
 
 #[test]

@@ -132,7 +132,9 @@ impl Error {
                 Some(delay) => return Some(format!("try again in {}", seconds(&delay))),
                 None => "send fewer calls at once, or try again later",
             },
-            (_, Code::NotFound) => "list what is registered with `switchboard ls`",
+            (_, Code::NotFound) if self.reason() == Some("ID_UNKNOWN") => {
+                "list what is registered with `switchboard ls`"
+            }
             (_, Code::Unauthenticated) => "send valid credentials in the header `authorization`",
             (_, Code::PermissionDenied) => "use credentials that are allowed to make this call",
             _ => return None,

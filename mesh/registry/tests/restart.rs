@@ -1,5 +1,7 @@
 //! A registry that is restarted and has lost everything: leases bring it back, and watches never show it empty.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails here has shown what it should")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

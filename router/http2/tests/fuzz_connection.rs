@@ -23,7 +23,7 @@ const TRAILERS: &[(&str, &str)] =
     &[("grpc-status", "0"), ("x-long", "0123456789012345678901234567890123456789")];
 
 /// Runs without FUZZ_SECONDS: about five seconds in debug.
-const RUNS: u64 = 40_000;
+const RUNS: u64 = 25_000;
 
 /// What the caller may leave pending per run; the rest of the bound is output, one block and the connection's answers.
 const CALLER_MAX: usize = 200_000;

@@ -134,6 +134,11 @@ impl Plane {
 }
 
 impl Call {
+    /// Whether the deadline as the instance knows it has passed, or is about to.
+    pub(crate) fn deadline_is_near(&self, now_ms: u64) -> bool {
+        self.deadline_ms != u64::MAX && now_ms + 2 * TIMEOUT_OFFSET_MS >= self.deadline_ms
+    }
+
     /// The time left for `grpc-timeout`; `None` if the call has no deadline.
     pub(crate) fn timeout_field(&self, now_ms: u64) -> Option<String> {
         if self.deadline_ms == u64::MAX {

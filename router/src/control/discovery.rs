@@ -256,6 +256,7 @@ impl Discovery {
             Event::Catalog { next, names } => {
                 self.tasks.spawn(next.changed(self.reads.clone(), self.config.max_services));
                 if names != self.catalog {
+                    self.reads.remember_names(&names).await;
                     self.catalog = names;
                     // A name that was missing may be there now, and a better offer too.
                     self.missing.invalidate_all();
@@ -340,7 +341,7 @@ impl Discovery {
         if !self.grpc.is_empty() && !self.rescanning {
             self.rescanning = true;
             let reads = self.reads.clone();
-            self.tasks.spawn(async move { Event::Offers(reads.offers(true).await) });
+            self.tasks.spawn(async move { Event::Offers(reads.offers_now().await) });
         }
     }
 
@@ -464,7 +465,7 @@ impl Discovery {
 
 /// Finds the service that offers a gRPC service, with its instances.
 async fn search(reads: &Reads, grpc: &str) -> Result<Option<(Arc<str>, Instances)>, Reason> {
-    let offers = reads.offers(false).await?;
+    let offers = reads.offers_now().await?;
     match offers.service(grpc) {
         Some(service) => Ok(Some((service.clone(), reads.service(service).await?))),
         // Old answers do not prove that nobody offers it.

@@ -35,7 +35,8 @@ pub(crate) struct Reads {
     /// The last good answers, whatever their age.
     last_services: Cache<Arc<str>, Instances>,
     last_names: Mutex<Option<Names>>,
-    offers: Cache<(), Arc<Offers>>,
+    /// The last search for offers, and when it began. The lock makes searches share one.
+    offers: tokio::sync::Mutex<Option<(Instant, Arc<Offers>)>>,
     max_services: usize,
 }
 
@@ -77,7 +78,7 @@ impl Reads {
             names: Cache::builder().max_capacity(1).time_to_live(config.negative_ttl).build(),
             last_services: Cache::builder().max_capacity(max_services).build(),
             last_names: Mutex::new(None),
-            offers: Cache::builder().max_capacity(1).time_to_live(config.negative_ttl).build(),
+            offers: tokio::sync::Mutex::new(None),
             max_services: config.max_services,
         }
     }
@@ -114,42 +115,50 @@ impl Reads {
         self.last_services.insert(name.clone(), instances.clone()).await;
     }
 
+    /// Takes over the names that the catalogue's watch saw.
+    pub(crate) async fn remember_names(&self, names: &Names) {
+        self.names.insert((), names.clone()).await;
+        *self.last_names.lock().unwrap_or_else(PoisonError::into_inner) = Some(names.clone());
+    }
+
     /// The names in the catalogue, at most `negative_ttl` old.
     pub(crate) async fn names(&self) -> Result<Names, Reason> {
-        let ask = async {
-            let answer = self.client.services(&Query::default()).await;
-            let names = sorted_names(self.noted(answer)?.value.into_keys(), self.max_services);
-            *self.last_names.lock().unwrap_or_else(PoisonError::into_inner) = Some(names.clone());
-            Ok(names)
-        };
-        self.names.try_get_with((), ask).await.or_else(|reason: Arc<Reason>| {
+        self.names.try_get_with((), self.ask_names()).await.or_else(|reason: Arc<Reason>| {
             let last = self.last_names.lock().unwrap_or_else(PoisonError::into_inner);
             last.clone().ok_or_else(|| Reason::clone(&reason))
         })
     }
 
-    /// Which service offers which gRPC service, at most `negative_ttl` old. `fresh` forgets the last answer
-    /// first.
-    pub(crate) async fn offers(&self, fresh: bool) -> Result<Arc<Offers>, Reason> {
-        if fresh {
-            self.offers.invalidate(&()).await;
+    /// Which service offers which gRPC service, by a search of the catalogue that began after this call. Callers
+    /// that wait for one another share a search, so that invented names cost one at a time.
+    pub(crate) async fn offers_now(&self) -> Result<Arc<Offers>, Reason> {
+        let asked = Instant::now();
+        let mut last = self.offers.lock().await;
+        if let Some((began, offers)) = &*last
+            && *began >= asked
+        {
+            return Ok(offers.clone());
         }
-        let ask = async {
-            let services = self.services_named(|_| true).await?;
-            Ok(Arc::new(Offers::of(&services)))
-        };
-        self.offers.try_get_with((), ask).await.map_err(|reason: Arc<Reason>| Reason::clone(&reason))
+        let began = Instant::now();
+        let names = self.ask_names().await?;
+        self.remember_names(&names).await;
+        let offers = Arc::new(Offers::of(&self.services_of(names.to_vec()).await?));
+        *last = Some((began, offers.clone()));
+        Ok(offers)
     }
 
-    /// All services whose name passes the filter, sorted by name; a few are read at a time, and the first that
-    /// cannot be read ends it.
+    /// All services whose name passes the filter, sorted by name; a few are read at a time, and one that cannot
+    /// be read fails all.
     pub(crate) async fn services_named(
         &self,
         filter: impl Fn(&str) -> bool,
     ) -> Result<Vec<(Arc<str>, Instances)>, Reason> {
         let names = self.names().await?;
-        let wanted: Vec<Arc<str>> = names.iter().filter(|name| filter(name)).cloned().collect();
-        let reads = wanted.into_iter().map(|name| async move {
+        self.services_of(names.iter().filter(|name| filter(name)).cloned().collect()).await
+    }
+
+    async fn services_of(&self, names: Vec<Arc<str>>) -> Result<Vec<(Arc<str>, Instances)>, Reason> {
+        let reads = names.into_iter().map(|name| async move {
             let instances = self.service(&name).await?;
             Ok((name, instances))
         });
@@ -183,6 +192,13 @@ impl Reads {
             };
             reason.into()
         })
+    }
+
+    async fn ask_names(&self) -> Result<Names, Reason> {
+        let answer = self.noted(self.client.services(&Query::default()).await)?;
+        let names = sorted_names(answer.value.into_keys(), self.max_services);
+        *self.last_names.lock().unwrap_or_else(PoisonError::into_inner) = Some(names.clone());
+        Ok(names)
     }
 
     async fn ask(&self, name: &Arc<str>) -> Result<Instances, Reason> {

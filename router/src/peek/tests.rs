@@ -1,3 +1,5 @@
+//! The scanner against hand-written messages, every split, and prost.
+
 use super::*;
 use proptest::prelude::*;
 use prost::Message;

@@ -25,6 +25,7 @@ use std::time::Duration;
 use switchboard_backend::{Backend, MAX_MESSAGE_BYTES, Parameter};
 use switchboard_client::{Client, Config, Error};
 use switchboard_proto::agentplatform::task_worker_server::TaskWorkerServer;
+use tonic::codec::CompressionEncoding;
 
 use crate::service::Itineraries;
 
@@ -82,6 +83,8 @@ fn router_address(get: impl Fn(&str) -> Option<String>) -> String {
 /// Makes the backend `itinerary-worker`, port 50054, ready to be served.
 pub fn backend(router: RouterEndpoint) -> Backend {
     let service = TaskWorkerServer::new(Itineraries::new(router.0))
+        // Routers pass a client's compressed messages on as they are.
+        .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     Backend::worker("itinerary")

@@ -26,7 +26,6 @@ fn is(status: Status) -> impl Fn(&[Instance]) -> bool {
 }
 
 async fn a_ttl_check_is_what_the_service_says(target: &Target) {
-    println!("a TTL check is what the service says");
     target
         .register(json!({ "Name": "ttl", "Port": 1, "Checks": [{ "TTL": "10m" }, { "TTL": "10m" }] }))
         .await;
@@ -48,7 +47,6 @@ async fn a_ttl_check_is_what_the_service_says(target: &Target) {
 }
 
 async fn a_ttl_that_is_not_renewed_ends(target: &Target) {
-    println!("a TTL that is not renewed ends");
     target
         .register(json!({ "Name": "ends", "Port": 1, "Check": { "TTL": "300ms", "Status": "passing" } }))
         .await;
@@ -57,7 +55,6 @@ async fn a_ttl_that_is_not_renewed_ends(target: &Target) {
 }
 
 async fn registering_again_does_not_heal(target: &Target) {
-    println!("registering again does not heal");
     let body = json!({ "Name": "ill", "Port": 1, "Check": { "TTL": "10m", "Status": "passing" } });
     target.register(body.clone()).await;
     target.until("ill", is(Status::Passing)).await;
@@ -75,7 +72,6 @@ async fn registering_again_does_not_heal(target: &Target) {
 }
 
 async fn a_registration_may_start_passing(target: &Target) {
-    println!("a registration may start passing");
     // Nothing listens there, and the next check is far away.
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
     for (starts_passing, status) in [(true, Status::Passing), (false, Status::Critical)] {
@@ -94,7 +90,6 @@ async fn a_registration_may_start_passing(target: &Target) {
 }
 
 async fn a_grpc_check_follows_the_health_service(target: &Target) {
-    println!("a gRPC check follows the health service");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -136,7 +131,6 @@ async fn a_grpc_check_follows_the_health_service(target: &Target) {
 }
 
 async fn a_tcp_check_follows_the_listener(target: &Target) {
-    println!("a TCP check follows the listener");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut registration = Registration::new("tcp", "127.0.0.1", address.port());

@@ -17,7 +17,6 @@ fn unchecked(service: &str, port: u16) -> Registration {
 }
 
 async fn a_watch_follows_its_service(target: &Target) {
-    println!("a watch follows its service");
     let mut watch = target.client.watch("watched");
     let first = watch.loaded().await;
     assert!(first.instances.is_empty() && first.index > 0 && first.stale.is_none());
@@ -39,7 +38,6 @@ async fn a_watch_follows_its_service(target: &Target) {
 }
 
 async fn a_watch_of_the_catalogue_follows_the_names(target: &Target) {
-    println!("a watch of the catalogue follows the names");
     let mut watch = target.client.watch_catalog();
     assert!(watch.loaded().await.index() > 0);
     let registration = unchecked("named", 1);
@@ -51,7 +49,6 @@ async fn a_watch_of_the_catalogue_follows_the_names(target: &Target) {
 }
 
 async fn a_lease_registers_again_what_was_lost(target: &Target) {
-    println!("a lease registers again what was lost");
     let registration = unchecked("leased", 1);
     let lease = Lease::keep(target.client.clone(), registration.clone());
     tokio::time::timeout(SOON, lease.registered()).await.expect("registered");

@@ -11,7 +11,6 @@ pub(crate) async fn every_case(target: &Target) {
 }
 
 async fn bodies_are_decoded_strictly(target: &Target) {
-    println!("bodies are decoded strictly");
     let long_value = format!(r#"{{"Name":"x","Meta":{{"a":"{}"}}}}"#, "x".repeat(513));
     let wide_value = format!(r#"{{"Name":"x","Meta":{{"a":"{}"}}}}"#, "é".repeat(257));
     let long_key = format!(r#"{{"Name":"x","Meta":{{"{}":""}}}}"#, "x".repeat(129));
@@ -55,7 +54,6 @@ async fn bodies_are_decoded_strictly(target: &Target) {
 }
 
 async fn parameters_are_checked(target: &Target) {
-    println!("parameters are checked");
     let cases = [
         ("/v1/health/service/x?passing=abc", 400),
         ("/v1/health/service/x?passing=false", 200),
@@ -84,7 +82,6 @@ async fn parameters_are_checked(target: &Target) {
 }
 
 async fn the_client_says_what_was_refused(target: &Target) {
-    println!("the client says what was refused");
     let mut registration = Registration::new("agent-refused", "10.0.0.1", 1);
     registration.meta = [("a.b".to_owned(), String::new())].into();
     let error = target.client.register(&registration).await.unwrap_err();

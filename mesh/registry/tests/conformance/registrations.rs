@@ -12,12 +12,10 @@ pub(crate) async fn every_case(target: &Target) {
     odd_entries_are_read(target).await;
     ids_with_odd_characters_work(target).await;
     the_catalogue_lists_names_and_tags(target).await;
-    println!("a leader is known");
     assert!(target.client.leader().await.unwrap().is_some());
 }
 
 async fn what_is_registered_is_found(target: &Target) {
-    println!("what is registered is found");
     let mut registration = Registration::new("agent-found", "10.1.2.3", 50_052);
     registration.tags = vec!["agent".to_owned(), "b".to_owned()];
     registration.meta = [("description".to_owned(), "é\"<".repeat(128))].into();
@@ -37,7 +35,6 @@ async fn what_is_registered_is_found(target: &Target) {
 }
 
 async fn what_is_unknown_is_no_error(target: &Target) {
-    println!("what is unknown is no error");
     target.client.deregister("no-such-id").await.unwrap();
     assert_eq!(target.client.agent_service("no-such-id").await.unwrap(), None);
     let read = target.client.health("no-such-service", &Query::passing()).await.unwrap();
@@ -45,7 +42,6 @@ async fn what_is_unknown_is_no_error(target: &Target) {
 }
 
 async fn a_registration_under_the_same_id_replaces_the_other(target: &Target) {
-    println!("a registration under the same id replaces the other");
     let mut registration = Registration::new("agent-replaced", "10.1.2.3", 1);
     registration.check = Check::None;
     target.client.register(&registration).await.unwrap();
@@ -59,7 +55,6 @@ async fn a_registration_under_the_same_id_replaces_the_other(target: &Target) {
 }
 
 async fn odd_entries_are_read(target: &Target) {
-    println!("odd entries are read");
     target.register(json!({ "Name": "odd", "ID": "odd-none", "Tags": null, "Meta": null })).await;
     target
         .register(
@@ -75,7 +70,6 @@ async fn odd_entries_are_read(target: &Target) {
 }
 
 async fn ids_with_odd_characters_work(target: &Target) {
-    println!("ids with odd characters work");
     let mut registration = Registration::new("agent-odd-id", "::1", 9);
     registration.id = "a b%20?c#d&e=é".to_owned();
     registration.check = Check::None;
@@ -87,7 +81,6 @@ async fn ids_with_odd_characters_work(target: &Target) {
 }
 
 async fn the_catalogue_lists_names_and_tags(target: &Target) {
-    println!("the catalogue lists names and tags");
     target.register(json!({ "Name": "listed", "ID": "listed-1", "Port": 1, "Tags": ["b", "a"] })).await;
     target.register(json!({ "Name": "listed", "ID": "listed-2", "Port": 2, "Tags": ["c", "a"] })).await;
     target.until("listed", |found| found.len() == 2).await;

@@ -39,7 +39,6 @@ async fn index(target: &Target, service: &str) -> u64 {
 }
 
 async fn a_read_waits_as_long_as_asked_and_a_sixteenth_more(target: &Target) {
-    println!("a read waits as long as asked and a sixteenth more");
     target.register(ttl("waiting-1")).await;
     target.until("waiting", |found| found.len() == 1).await;
     let before = index(target, "waiting").await;
@@ -53,13 +52,11 @@ async fn a_read_waits_as_long_as_asked_and_a_sixteenth_more(target: &Target) {
 }
 
 async fn an_index_of_the_future_waits_too(target: &Target) {
-    println!("an index of the future waits too");
     let (answer, took) = read(target, "waiting", 99_999_999, WAIT).await;
     assert!(answer.index < 99_999_999 && took >= WAIT, "{took:?}");
 }
 
 async fn a_change_of_the_service_wakes(target: &Target) {
-    println!("a change of the service wakes");
     let changes: [(&str, &str, serde_json::Value); 4] = [
         ("a check fails", "/v1/agent/check/fail/service:waiting-1", json!(null)),
         ("a check passes", "/v1/agent/check/pass/service:waiting-1", json!(null)),
@@ -77,7 +74,6 @@ async fn a_change_of_the_service_wakes(target: &Target) {
 }
 
 async fn what_changes_nothing_wakes_nobody(target: &Target) {
-    println!("what changes nothing wakes nobody");
     let quiet = [
         ("another output", "/v1/agent/check/pass/service:waiting-1?note=x", json!(null)),
         ("another service", "/v1/agent/service/register", json!({ "Name": "waiting-other", "Port": 1 })),
@@ -99,7 +95,6 @@ async fn what_changes_nothing_wakes_nobody(target: &Target) {
 }
 
 async fn a_waiting_read_of_an_unknown_service_sees_its_first_instance(target: &Target) {
-    println!("a waiting read of an unknown service sees its first instance");
     let before = index(target, "waiting-first").await;
     assert!(before > 0);
     let register = target.register(json!({ "Name": "waiting-first", "Port": 1 }));
@@ -110,7 +105,6 @@ async fn a_waiting_read_of_an_unknown_service_sees_its_first_instance(target: &T
 }
 
 async fn the_catalogue_wakes(target: &Target) {
-    println!("the catalogue wakes");
     for come in [true, false] {
         let before = target.client.services(&Query::default()).await.unwrap().index;
         let query = Query { index: before, wait: Some(SOON), ..Query::default() };

@@ -135,7 +135,7 @@ impl Script {
     pub(crate) fn fails(&mut self, bytes: &[u8], code: ErrorCode) {
         let error = self.feed(bytes).expect_err("a connection error");
         assert_eq!(error.code, code, "{error}");
-        assert_eq!(self.connection.recv(b"", self.now_ms).unwrap_err(), error);
+        assert_eq!(self.connection.recv(b"", self.now_ms).expect_err("errors are final"), error);
         assert!(self.connection.is_finished());
         let last = self.frames().pop().expect("a GOAWAY");
         assert_eq!(last.kind, kind::GOAWAY);

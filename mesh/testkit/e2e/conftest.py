@@ -1,0 +1,97 @@
+"""The one mesh that all tests share, and clients for it. A test that breaks something repairs it before it ends."""
+
+import grpc
+import pytest
+
+from peers import UNLIMITED, Bytes, Server
+from processes import Mesh
+from stubs import rpc
+
+# Found by the name of its gRPC service, as any service is that says so in its meta.
+BYTES_SERVICE = "demo.EchoBidi"
+
+
+@pytest.fixture(scope="session")
+def mesh(tmp_path_factory):
+    mesh = Mesh(tmp_path_factory.mktemp("mesh"))
+    try:
+        mesh.start()
+        yield mesh
+    except BaseException:
+        print(mesh.tails())
+        raise
+    finally:
+        mesh.stop()
+
+
+@pytest.fixture
+def connect(mesh):
+    """Makes channels that are connections of their own: HAProxy gives each to the next router in turn."""
+    channels = []
+
+    def make(target=None):
+        options = [*UNLIMITED, ("grpc.use_local_subchannel_pool", 1)]
+        channels.append(grpc.insecure_channel(target or mesh.target, options=options))
+        return channels[-1]
+
+    yield make
+    for channel in channels:
+        channel.close()
+
+
+@pytest.fixture
+def channel(connect):
+    return connect()
+
+
+@pytest.fixture
+def agents(channel):
+    return rpc.AgentServiceStub(channel)
+
+
+@pytest.fixture
+def tools(channel):
+    return rpc.ToolServiceStub(channel)
+
+
+@pytest.fixture
+def workers(channel):
+    return rpc.TaskWorkerStub(channel)
+
+
+@pytest.fixture(scope="session")
+def bytes_backend(mesh):
+    """A service of no known proto, registered in Consul directly; only its meta says what it serves."""
+    service = Bytes()
+    server = Server(service.handler(BYTES_SERVICE))
+    registered = mesh.consul.register("demo-echo-bidi", server.port, meta={"grpc_services": BYTES_SERVICE})
+    yield service
+    mesh.consul.deregister(registered)
+    server.stop()
+
+
+@pytest.fixture
+def bytes_service(bytes_backend):
+    """The same, with nothing recorded yet."""
+    bytes_backend.hanging.clear()
+    bytes_backend.cancelled.clear()
+    bytes_backend.time_remaining.clear()
+    return bytes_backend
+
+
+@pytest.fixture
+def bytes_method(channel, bytes_service):
+    """Calls a method of that service: bytes_method("Unary")(b"...", timeout=5)."""
+    shapes = {"Chat": channel.stream_stream, "Collect": channel.stream_unary}
+    shapes |= dict.fromkeys(("Count", "HangStream", "FailLate"), channel.unary_stream)
+    return lambda name: shapes.get(name, channel.unary_unary)(f"/{BYTES_SERVICE}/{name}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Adds the end of every process's log to the report of a failed test."""
+    report = yield
+    mesh = item.funcargs.get("mesh") if hasattr(item, "funcargs") else None
+    if report.when == "call" and report.failed and mesh:
+        report.sections.append(("mesh", mesh.tails()))
+    return report
