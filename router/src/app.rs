@@ -48,6 +48,8 @@ const LOOK: Duration = Duration::from_millis(10);
 const SUPERVISE: Duration = Duration::from_millis(500);
 /// A worker thread flushes for half a second after `Stop`; one that hangs is left behind.
 const JOIN_PATIENCE: Duration = Duration::from_secs(5);
+/// A look-up of a host name cannot be stopped; it is left behind.
+const LOOKUP_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Why the router does not start.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +111,8 @@ impl App {
         let client = switchboard_registry::Client::new(config.registry.clone()).map_err(Error::Registry)?;
         let routes = Arc::new(RouteTable::from_descriptor_set(switchboard_proto::DESCRIPTOR_SET)?);
         let fail = |what| move |source| Error::Start { what, source };
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(fail("the control plane"))?;
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(fail("the control plane"))?;
 
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
         let (lookups, asked) = mpsc::channel(LOOKUPS);
@@ -138,7 +141,7 @@ impl App {
         let (states, state) = watch::channel(State::Starting);
         thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || run(&runtime, setup, workers, stopped, &states))
+            .spawn(move || run(runtime, setup, workers, stopped, &states))
             .map_err(fail("the control plane"))?;
         Ok(App { grpc, admin, stop, state })
     }
@@ -191,7 +194,7 @@ fn listen(addr: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAd
 
 /// The control thread: from the start of the control plane to the end of the worker threads.
 fn run(
-    runtime: &Runtime,
+    runtime: Runtime,
     setup: control::Setup,
     workers: Vec<Worker>,
     stopped: oneshot::Receiver<()>,
@@ -212,6 +215,8 @@ fn run(
             }
         }
     });
+    // Frees the admin port before the end is told. Look-ups of host names may still block a thread of the runtime.
+    runtime.shutdown_timeout(LOOKUP_PATIENCE);
     info!("router ended");
     states.send_replace(State::Ended);
 }

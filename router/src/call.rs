@@ -88,6 +88,9 @@ pub(crate) struct Call {
     pub(crate) failed_at: Option<Arc<Load>>,
     /// And its error.
     pub(crate) first_error: Option<Box<Error>>,
+    /// The answer to a request that is no gRPC, kept until the request has ended: an answer before that would
+    /// hide from an HTTP client what else is wrong with it.
+    pub(crate) refused: Option<Box<Error>>,
     /// The client's deadline, or the default, in ms of the router clock; `u64::MAX` if there is none.
     deadline_ms: u64,
     /// End of the present phase's patience, likewise.
@@ -116,7 +119,7 @@ impl Plane {
     /// A call's headers are read: routes it at once where they are enough.
     pub(crate) fn admit(&mut self, key: CallKey) {
         if let Err(error) = self.check_request(key) {
-            return self.fail(key, error);
+            return self.refuse(key, error);
         }
         let Some(call) = self.calls.get_mut(key) else { return };
         let path = call.request.get(b":path").unwrap_or_default();
@@ -130,6 +133,17 @@ impl Plane {
         }
     }
 
+    /// Answers a request that failed its checks.
+    fn refuse(&mut self, key: CallKey, error: Error) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if error.http_status.is_none() || call.client_done {
+            return self.fail(key, error);
+        }
+        call.refused = Some(Box::new(error));
+        call.patience_ms = self.now_ms + millis(self.config.first_message_wait);
+        self.set_call_timer(key);
+    }
+
     /// Routes a call by its first message, as soon as that says enough.
     pub(crate) fn route(&mut self, key: CallKey) {
         let Some(call) = self.calls.get_mut(key) else { return };
@@ -137,7 +151,8 @@ impl Plane {
         if !peek.is_decided() {
             if call.client_done {
                 self.fail(key, Error::no_message());
-            } else {
+            } else if call.patience_ms == u64::MAX {
+                // Once, or a trickle of bytes would hold the call open for ever.
                 call.patience_ms = self.now_ms + millis(self.config.first_message_wait);
                 self.set_call_timer(key);
             }
@@ -183,7 +198,7 @@ impl Plane {
             self.command(Command::Lookup(Lookup::Service(service)));
         }
         let Some(call) = self.calls.get_mut(key) else { return };
-        call.service = Some(known.name.clone());
+        let was_known = call.service.replace(known.name.clone()).is_some();
         let version = match &call.target {
             Some(Target::Id { version, .. }) => version.as_deref(),
             _ => None,
@@ -196,9 +211,9 @@ impl Plane {
             }
             None if call.failed_at.is_some() => self.fail_attempt(key),
             None => {
-                // Not every parked wait begins anew: the first one set the limit.
+                // A new directory does not begin the wait anew, but the wait for the look-up was another one.
                 let patience = match call.patience_ms {
-                    set if call.phase == Phase::Parked && set != u64::MAX => set,
+                    set if call.phase == Phase::Parked && was_known => set,
                     _ => self.now_ms + millis(self.config.no_endpoint_wait),
                 };
                 if patience <= self.now_ms {
@@ -213,6 +228,13 @@ impl Plane {
     fn park(&mut self, key: CallKey, lookup: Lookup, patience_ms: u64) {
         let limit = self.config.queue_per_service;
         let waiting = self.parked.entry(lookup.clone()).or_default();
+        if waiting.len() >= limit {
+            // Calls that gave up leave their entries behind.
+            let calls = &self.calls;
+            waiting.retain(|&(key, serial)| {
+                calls.get(key).is_some_and(|call| call.serial == serial && call.phase == Phase::Parked)
+            });
+        }
         if waiting.len() >= limit {
             return self.fail(
                 key,
@@ -326,6 +348,10 @@ impl Plane {
             let service = call.service.as_deref().unwrap_or("the router");
             return self.fail(key, Error::deadline_exceeded(service));
         }
+        if let Some(error) = self.calls.get_mut(key).and_then(|call| call.refused.take()) {
+            return self.fail(key, *error);
+        }
+        let Some(call) = self.calls.get(key) else { return };
         match (call.phase, &call.target) {
             (Phase::Reading, _) => {
                 self.fail(key, Error::first_message_timeout(self.config.first_message_wait));

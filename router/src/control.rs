@@ -32,7 +32,9 @@ use discovery::Discovery;
 use freshness::Freshness;
 use reads::Reads;
 use services::Services;
-use std::{error::Error as StdError, io, net::SocketAddr, os::unix::net::UnixStream, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError, io, net::SocketAddr, os::unix::net::UnixStream, sync::Arc, time::Duration,
+};
 use switchboard_registry::Client;
 use tokio::{
     sync::{mpsc, watch},
@@ -75,7 +77,7 @@ pub(crate) struct Setup {
     pub(crate) grpc: SocketAddr,
 }
 
-/// The running control plane. Dropping it ends all of its tasks.
+/// The running control plane. It ends with its runtime.
 #[derive(Debug)]
 pub(crate) struct Control {
     phase: watch::Sender<Phase>,

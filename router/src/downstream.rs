@@ -92,6 +92,11 @@ impl Plane {
             // The response is complete; the client will stop, and what it still sends is of no use.
             return (Next::Nothing, credit);
         }
+        if call.refused.is_some() {
+            call.client_done |= end;
+            let error = if end { call.refused.take() } else { None };
+            return (error.map_or(Next::Nothing, |error| Next::Fail { call: key, error }), credit);
+        }
         let padding = credit.saturating_sub(u32::try_from(data.len()).unwrap_or(u32::MAX));
         call.received += data.len() as u64;
         call.client_done |= end;

@@ -132,7 +132,7 @@ impl Error {
         let mut error = Error::new(
             Code::Unknown,
             "NOT_GRPC",
-            "this port speaks gRPC: POST with content-type application/grpc; the admin port has HTTP",
+            "this port speaks gRPC: POST with content-type application/grpc; the admin port has HTTP\n",
         );
         error.http_status = Some(if post { "415" } else { "405" });
         error
@@ -263,8 +263,13 @@ impl Error {
     /// The fields of a trailers-only response (`started` false) or of trailers.
     pub(crate) fn write(&self, started: bool, request_id: &[u8], out: &mut Headers) {
         out.clear();
+        if let Some(status) = self.http_status {
+            out.push(b":status", status.as_bytes());
+            out.push(b"content-type", b"text/plain; charset=utf-8");
+            return;
+        }
         if !started {
-            out.push(b":status", self.http_status.unwrap_or("200").as_bytes());
+            out.push(b":status", b"200");
             out.push(b"content-type", b"application/grpc");
         }
         out.push(b"grpc-status", (self.code as i32).to_string().as_bytes());

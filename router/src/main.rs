@@ -54,8 +54,7 @@ fn run(config: Config) -> ExitCode {
 
 /// Runs until a signal or a failure.
 async fn serve(config: Config) -> Result<ExitCode, Box<dyn Error>> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     for (setting, value) in config.effective() {
         tracing::debug!(setting, value, "configured");
     }

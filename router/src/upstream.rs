@@ -96,6 +96,13 @@ impl Plane {
         }
         let Some(pool) = self.pools.get_mut(&pool_key) else { return };
         if pool.waiting.len() >= limit {
+            // Calls that gave up leave their entries behind.
+            let calls = &self.calls;
+            pool.waiting.retain(|&(key, serial)| {
+                calls.get(key).is_some_and(|call| call.serial == serial && call.phase == Phase::Queued)
+            });
+        }
+        if pool.waiting.len() >= limit {
             let service = pool.endpoint.service.clone();
             return self.fail(
                 key,

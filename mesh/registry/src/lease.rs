@@ -117,7 +117,7 @@ async fn keep(client: Client, registration: Registration, state: watch::Sender<L
             Err(error) => {
                 let most = BACKOFF_FIRST.saturating_mul(1 << failures.min(8)).min(BACKOFF_LAST);
                 failures = failures.saturating_add(1);
-                tracing::warn!(id = registration.id, failures, %error, "cannot register");
+                tracing::debug!(id = registration.id, failures, %error, "cannot register");
                 let error = Some(error.to_string().into());
                 state.send_replace(LeaseState::Registering { failures, error });
                 tokio::time::sleep(most.mul_f64(rand::random())).await;

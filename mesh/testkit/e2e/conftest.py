@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from peers import UNLIMITED, Bytes, Server
-from processes import Mesh
+from processes import Mesh, eventually
 from stubs import rpc
 
 # Found by the name of its gRPC service, as any service is that says so in its meta.
@@ -60,23 +60,27 @@ def workers(channel):
 
 
 @pytest.fixture(scope="session")
-def bytes_backend(mesh):
-    """A service of no known proto, registered in Consul directly; only its meta says what it serves."""
+def bytes_server():
     service = Bytes()
     server = Server(service.handler(BYTES_SERVICE))
-    registered = mesh.consul.register("demo-echo-bidi", server.port, meta={"grpc_services": BYTES_SERVICE})
-    yield service
-    mesh.consul.deregister(registered)
+    yield service, server
     server.stop()
 
 
 @pytest.fixture
-def bytes_service(bytes_backend):
-    """The same, with nothing recorded yet."""
-    bytes_backend.hanging.clear()
-    bytes_backend.cancelled.clear()
-    bytes_backend.time_remaining.clear()
-    return bytes_backend
+def bytes_service(mesh, bytes_server):
+    """A service of no known proto, registered in Consul directly; only its meta says what it serves."""
+    service, server = bytes_server
+    # Again for each test: it does not notice by itself when Consul forgets it.
+    mesh.consul.register("demo-echo-bidi", server.port, meta={"grpc_services": BYTES_SERVICE})
+    for router in mesh.routers:
+        with grpc.insecure_channel(f"127.0.0.1:{router.grpc}") as channel:
+            # A router that saw it vanish remembers that for a second.
+            eventually(2, lambda: channel.unary_unary(f"/{BYTES_SERVICE}/Unary")(b"x", timeout=5))
+    service.hanging.clear()
+    service.cancelled.clear()
+    service.time_remaining.clear()
+    return service
 
 
 @pytest.fixture

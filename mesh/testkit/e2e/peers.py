@@ -88,8 +88,9 @@ class Bytes:
     def fail_late(self, request, context):
         for _ in range(3):
             yield b"before"
-        context.set_trailing_metadata([("x-trailer-bin", b"\x00\xff")])
-        context.abort_with_status(rpc_status.to_status(own_status()))
+        status = rpc_status.to_status(own_status())
+        context.set_trailing_metadata([*status.trailing_metadata, ("x-trailer-bin", b"\x00\xff")])
+        context.abort(status.code, status.details)
 
 
 def own_status():

@@ -136,10 +136,14 @@ class Consul(Process):
         return self.request("GET", f"/v1/health/service/{service}?passing")
 
     def register(self, name, port, meta=None, tags=(), service_id=None):
-        """Registers 127.0.0.1:`port` without a check and returns the instance's ID."""
+        """Registers 127.0.0.1:`port` without a check and returns the instance's ID.
+
+        Returns when reads see it: Consul's agent answers before it has told the catalogue.
+        """
         service_id = service_id or f"{name}-{port}"
         body = {"ID": service_id, "Name": name, "Address": "127.0.0.1", "Port": port, "Tags": list(tags), "Meta": meta or {}}
         self.request("PUT", "/v1/agent/service/register", body)
+        eventually(2, lambda: service_id in [entry["Service"]["ID"] for entry in self.passing(name)], rest=0.002)
         return service_id
 
     def deregister(self, service_id):
@@ -191,6 +195,14 @@ class Router(Process):
     def get(self, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as answer:
             return answer.read().decode()
+
+    def tail(self, lines=30):
+        """With what it knows, which says more than its log."""
+        try:
+            known = self.get("/endpoints")
+        except OSError as error:
+            known = f"no /endpoints: {error}"
+        return f"{super().tail(lines)}\n{known}"
 
 
 class Backend(Process):

@@ -2,9 +2,11 @@
 
 import time
 
-import grpc
+import pytest
 
-from status import refused
+import wire
+
+DEADLINE_EXCEEDED = "4"
 
 
 def test_the_backend_sees_less_time_than_the_client_gave(bytes_method, bytes_service):
@@ -24,18 +26,32 @@ def test_without_a_deadline_the_router_sets_one_for_a_unary_call(bytes_method, b
     assert seen is None or seen > 250
 
 
-def test_the_router_ends_the_call_when_the_client_does_not(bytes_method, bytes_service):
-    # Written as a header, the timeout is on the wire but the client's own library knows nothing of it.
+@pytest.fixture
+def deaf(mesh):
+    """A backend that lets every deadline pass."""
+    backend = wire.Deaf()
+    registered = mesh.consul.register("tool-deaf", backend.port, meta={"grpc_services": "demo.Deaf"})
+    yield backend
+    mesh.consul.deregister(registered)
+    backend.stop()
+
+
+def test_the_router_ends_the_call_when_neither_client_nor_backend_does(mesh, deaf):
     begun = time.monotonic()
-    with refused(grpc.StatusCode.DEADLINE_EXCEEDED, reason="DEADLINE_EXCEEDED"):
-        bytes_method("Hang")(b"", metadata=[("grpc-timeout", "500m")])
-    assert 0.4 < time.monotonic() - begun < 1.5
-    assert bytes_service.cancelled.wait(2), "the backend was not told"
+    answer = wire.call(mesh.target, "/demo.Deaf/Call", b"", [("grpc-timeout", "500m")])
+    assert answer.headers.get("grpc-status") == DEADLINE_EXCEEDED, answer
+    assert 0.45 < time.monotonic() - begun < 1
+    assert wire.error_info(answer.headers).reason == "DEADLINE_EXCEEDED"
+
+    assert deaf.reset.wait(2), "the backend was not told"
+    passed_on = deaf.headers["grpc-timeout"]
+    nanoseconds = int(passed_on[:-1]) * {"n": 1, "u": 10**3, "m": 10**6, "S": 10**9}[passed_on[-1]]
+    assert 300e6 < nanoseconds < 500e6, passed_on
 
 
-def test_a_stream_is_ended_at_its_deadline_with_what_it_sent_before(bytes_method, bytes_service):
-    call = bytes_method("HangStream")(b"", metadata=[("grpc-timeout", "500m")])
-    assert next(call) == b"begun"
-    with refused(grpc.StatusCode.DEADLINE_EXCEEDED, reason="DEADLINE_EXCEEDED"):
-        next(call)
-    assert bytes_service.cancelled.wait(2), "the backend was not told"
+def test_a_stream_is_ended_at_its_deadline_with_what_it_sent_before(mesh, deaf):
+    answer = wire.call(mesh.target, "/demo.Deaf/Begin", b"", [("grpc-timeout", "500m")])
+    assert answer.messages == [b"begun"], answer
+    assert answer.trailers["grpc-status"] == DEADLINE_EXCEEDED, answer
+    assert wire.error_info(answer.trailers).reason == "DEADLINE_EXCEEDED"
+    assert deaf.reset.wait(2), "the backend was not told"

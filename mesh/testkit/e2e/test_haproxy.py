@@ -9,7 +9,6 @@ from stubs import pb, rpc
 def test_three_routers_are_up_without_any_configuration(mesh):
     rows = mesh.haproxy.routers()
     assert len(rows) == 10
-    assert sorted(row["addr"] for row in rows if row["status"].startswith("UP")) or True
     assert len(mesh.haproxy.up()) == 3
 
 

@@ -1,5 +1,6 @@
 """List* answers from the registry: every field of the Info messages, and a filter over id, name, capability and tag."""
 
+from processes import eventually
 from stubs import pb
 
 
@@ -30,7 +31,8 @@ def test_meta_written_by_hand_is_listed(mesh, agents):
     }
     registered = mesh.consul.register("agent-poet", 9, meta=meta, tags=["agent", "lyric"])
     try:
-        (poet,) = agents.ListAgents(pb.ListAgentsRequest(filter="poet"), timeout=5).agents
+        # Listed within a second of the registration.
+        (poet,) = eventually(1, lambda: agents.ListAgents(pb.ListAgentsRequest(filter="poet"), timeout=5).agents)
         assert poet == pb.AgentInfo(
             agent_id="poet-agent",
             name="Poet: à la main",

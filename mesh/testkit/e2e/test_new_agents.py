@@ -24,8 +24,8 @@ def answers(connect, agent_id):
 
 
 def test_one_that_nobody_asked_for_before(mesh, connect, server):
-    registered = mesh.consul.register("agent-fresh", server.port)
     begun = time.monotonic()
+    registered = mesh.consul.register("agent-fresh", server.port)
     try:
         for _ in mesh.routers:
             eventually(1, lambda: answers(connect, "fresh-agent"))
@@ -39,8 +39,8 @@ def test_one_whose_absence_was_remembered(mesh, connect, server):
         with pytest.raises(grpc.RpcError) as caught:
             answers(connect, "awaited-agent")
         assert caught.value.code() == grpc.StatusCode.NOT_FOUND
-    registered = mesh.consul.register("agent-awaited", server.port)
     begun = time.monotonic()
+    registered = mesh.consul.register("agent-awaited", server.port)
     try:
         for _ in mesh.routers:
             eventually(1.2, lambda: answers(connect, "awaited-agent"))

@@ -55,7 +55,8 @@ def test_a_tool_can_be_registered_too(mesh, tools):
     try:
         assert answer.success
         eventually(12, lambda: mesh.consul.passing("tool-hammer"))
-        assert [tool.tool_id for tool in tools.ListTools(pb.ListToolsRequest(filter="hammer"), timeout=5).tools] == ["hammer-tool"]
+        (hammer,) = eventually(1, lambda: tools.ListTools(pb.ListToolsRequest(filter="hammer"), timeout=5).tools)
+        assert hammer.tool_id == "hammer-tool"
     finally:
         mesh.consul.deregister(answer.service_id)
         server.stop()

@@ -23,7 +23,16 @@ impl Plane {
         error.write(call.started, &call.request_id, &mut self.scratch);
         call.started = true;
         if let Some(Some(conn)) = self.conns.get_mut(down) {
-            conn.http2.send_headers(stream, self.scratch.iter(), true);
+            match error.http_status {
+                None => {
+                    conn.http2.send_headers(stream, self.scratch.iter(), true);
+                }
+                // No gRPC client asked: whoever did can read the reason in the body.
+                Some(_) => {
+                    conn.http2.send_headers(stream, self.scratch.iter(), false);
+                    conn.http2.send_data(stream, error.message.as_bytes(), true);
+                }
+            }
         }
         tracing::debug!(code = ?error.code, reason = error.reason, message = error.message, "call failed");
         self.count(key, error.code as u8, Origin::Router);

@@ -24,7 +24,7 @@ impl Plane {
         self.metrics.calls_in_flight.fetch_add(1, Relaxed);
         self.next_serial += 1;
         let mut request = self.take_headers();
-        let mut target_header = None;
+        let mut target_header: Option<Box<[u8]>> = None;
         let mut request_id: Option<Box<[u8]>> = None;
         let mut timeout_ms = None;
         let mut encoding = Encoding::Identity;
@@ -49,7 +49,11 @@ impl Plane {
                     };
                 }
                 name if name == TARGET_HEADER.as_bytes() => {
-                    target_header = Some(field.value.into());
+                    // Repeated fields are one list (RFC 9110 section 5.3), and a list is no ID.
+                    target_header = Some(match target_header.take() {
+                        None => field.value.into(),
+                        Some(first) => [&*first, b",", field.value].concat().into_boxed_slice(),
+                    });
                     continue;
                 }
                 _ => {}
@@ -104,6 +108,7 @@ impl Plane {
             pool: None,
             failed_at: None,
             first_error: None,
+            refused: None,
             deadline_ms,
             patience_ms: u64::MAX,
             began_us: self.now_us,

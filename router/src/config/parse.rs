@@ -154,7 +154,8 @@ mod tests {
         for text in ["250ms", "5s", "2m", "1h", "90s", "0ms"] {
             assert_eq!(show_duration(duration(text).unwrap()), text);
         }
-        for text in ["", "5", "s", "5 s", "-1s", "1.5s", "25h", "99999999999999999999s", "18446744073709551615h"]
+        for text in
+            ["", "5", "s", "5 s", "-1s", "1.5s", "25h", "99999999999999999999s", "18446744073709551615h"]
         {
             assert!(duration(text).is_err(), "{text}");
         }

@@ -1,7 +1,7 @@
 //! Configuration from arguments, variables and files.
 
 use super::*;
-use std::io::Write;
+use std::{ffi::OsString, io::Write};
 
 fn check(args: &[&str], vars: &[(&str, &str)]) -> Result<Command, Error> {
     let args = std::iter::once("switchboard-router").chain(args.iter().copied()).map(OsString::from);

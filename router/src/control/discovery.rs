@@ -7,6 +7,8 @@
 //! instances, and only unknown names fail.
 
 mod entry;
+mod grpc;
+mod keeping;
 mod watching;
 
 use super::{
@@ -35,7 +37,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, interval, sleep_until},
 };
-use tracing::{debug, info};
+use tracing::debug;
 
 /// Look-ups under way; further ones wait in the workers' bounded queue.
 const MAX_ASKING: usize = 256;
@@ -45,10 +47,6 @@ const ANSWER_COALESCED: Duration = Duration::from_millis(1);
 const CHANGES_COALESCED: Duration = Duration::from_millis(50);
 /// How often unused services, sudden emptiness and old host names are looked at.
 const SWEEP: Duration = Duration::from_millis(250);
-/// A watch ends when no call has used its service for this long.
-const WATCH_UNUSED_MS: u64 = 10 * 60 * 1_000;
-/// A service without a watch is forgotten when no call has used it for this long.
-const CACHED_UNUSED_MS: u64 = 60 * 1_000;
 /// How long a name stays in the negative memory at most entries.
 const MAX_MISSING: u64 = 10_000;
 
@@ -76,7 +74,13 @@ enum Event {
     /// A service was read because of a look-up.
     Read { service: Arc<str>, answer: Result<Instances, Reason> },
     /// A watch saw a change.
-    Watched { service: Arc<str>, watch: u64, next: watching::Service, snapshot: Arc<Snapshot>, instances: Instances },
+    Watched {
+        service: Arc<str>,
+        watch: u64,
+        next: watching::Service,
+        snapshot: Arc<Snapshot>,
+        instances: Instances,
+    },
     /// A gRPC service was searched for.
     Searched { grpc: Arc<str>, answer: Result<Option<(Arc<str>, Instances)>, Reason> },
     /// All offers were read again because the catalogue changed.
@@ -199,7 +203,7 @@ impl Discovery {
                     Event::Read { service, answer }
                 }),
                 Lookup::GrpcService(grpc) => self.tasks.spawn(async move {
-                    let answer = search(&reads, &grpc).await;
+                    let answer = grpc::search(&reads, &grpc).await;
                     Event::Searched { grpc, answer }
                 }),
             };
@@ -247,7 +251,9 @@ impl Discovery {
             }
             Event::Watched { service, watch, next, snapshot, instances } => {
                 // An event of a watch that was ended meanwhile is void.
-                let Some(current) = self.watches.get_mut(&service).filter(|it| it.number == watch) else { return };
+                let Some(current) = self.watches.get_mut(&service).filter(|it| it.number == watch) else {
+                    return;
+                };
                 current.emptied = snapshot.stale == Some(Stale::Emptied);
                 current.waiting = self.tasks.spawn(next.changed(service.clone(), watch, self.reads.clone()));
                 self.reads.remember(&service, &instances).await;
@@ -297,7 +303,11 @@ impl Discovery {
             Entry::new(service.clone(), usage)
         });
         // A watch holds sudden emptiness back by itself.
-        let change = if watched { entry.update(instances, fresh_until_ms) } else { entry.doubt(instances, fresh_until_ms, now_ms) };
+        let change = if watched {
+            entry.update(instances, fresh_until_ms)
+        } else {
+            entry.doubt(instances, fresh_until_ms, now_ms)
+        };
         if change == Change::None {
             return;
         }
@@ -326,34 +336,6 @@ impl Discovery {
         self.send(|| Update::Missing(lookup.clone()));
     }
 
-    /// Sends calls of a gRPC service to `service`.
-    fn map(&mut self, grpc: Arc<str>, service: &Arc<str>) {
-        if self.grpc.len() >= self.config.max_services
-            && let Some(any) = self.grpc.keys().next().cloned()
-        {
-            self.grpc.remove(&any);
-        }
-        self.grpc.insert(grpc, service.clone());
-    }
-
-    /// Starts one search for better offers, if any gRPC service is in use.
-    fn rescan(&mut self) {
-        if !self.grpc.is_empty() && !self.rescanning {
-            self.rescanning = true;
-            let reads = self.reads.clone();
-            self.tasks.spawn(async move { Event::Offers(reads.offers_now().await) });
-        }
-    }
-
-    /// Forgets assignments that another service now deserves; the next call looks them up.
-    fn remap(&mut self, offers: &Offers) {
-        let before = self.grpc.len();
-        self.grpc.retain(|grpc, service| offers.service(grpc).is_none_or(|best| best == service));
-        if self.grpc.len() != before {
-            self.publish_within(CHANGES_COALESCED);
-        }
-    }
-
     fn watch(&mut self, service: &Arc<str>) {
         let handle = self.reads.client().watch(&**service);
         self.next_watch += 1;
@@ -362,58 +344,6 @@ impl Discovery {
         let waiting = self.tasks.spawn(next.changed(service.clone(), number, self.reads.clone()));
         self.watches.insert(service.clone(), Watch { number, handle, emptied: false, waiting });
         self.count_watches();
-    }
-
-    /// Ends what is not used, and emptiness that has lasted.
-    fn sweep(&mut self) {
-        let now_ms = self.clock.now_ms();
-        let unused: Vec<Arc<str>> = self
-            .entries
-            .iter()
-            .filter(|(name, entry)| {
-                let limit_ms = if self.watches.contains_key(*name) { WATCH_UNUSED_MS } else { CACHED_UNUSED_MS };
-                now_ms.saturating_sub(entry.service.usage.last_ms()) > limit_ms
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in unused {
-            info!(service = %name, "not called any more, no longer followed");
-            self.forget(&name);
-        }
-        let mut changed = false;
-        for entry in self.entries.values_mut() {
-            changed |= entry.settle(now_ms) == Change::Some;
-        }
-        for (name, watch) in self.watches.iter_mut().filter(|(_, watch)| watch.emptied) {
-            if self.entries.get(name).is_some_and(|entry| entry.is_down(now_ms)) {
-                watch.emptied = false;
-                watch.handle.report_failure();
-            }
-        }
-        if changed {
-            self.publish_within(Duration::ZERO);
-        }
-    }
-
-    /// Makes room for one more service: the one that was not called for the longest time goes.
-    fn make_room(&mut self) {
-        while self.entries.len() >= self.config.max_services {
-            let oldest = self.entries.iter().min_by_key(|(name, entry)| {
-                (self.watches.contains_key(*name), entry.service.usage.last_ms())
-            });
-            match oldest.map(|(name, _)| name.clone()) {
-                Some(name) => self.forget(&name),
-                None => return,
-            }
-        }
-    }
-
-    fn forget(&mut self, service: &Arc<str>) {
-        self.entries.remove(service);
-        self.grpc.retain(|_, of| of != service);
-        self.watches.remove(service);
-        self.count_watches();
-        self.publish_within(CHANGES_COALESCED);
     }
 
     fn count_watches(&self) {
@@ -438,10 +368,12 @@ impl Discovery {
                 catalog: self.catalog.clone(),
             });
         }
-        let services = self.entries.iter().map(|(name, entry)| {
-            (name.clone(), (entry.instances.clone(), self.watches.contains_key(name)))
-        });
-        self.view.send_replace(Arc::new(View { directory: self.directory.clone(), services: services.collect() }));
+        let services = self
+            .entries
+            .iter()
+            .map(|(name, entry)| (name.clone(), (entry.instances.clone(), self.watches.contains_key(name))));
+        self.view
+            .send_replace(Arc::new(View { directory: self.directory.clone(), services: services.collect() }));
         self.send(|| Update::Snapshot(self.directory.clone()));
     }
 
@@ -460,17 +392,6 @@ impl Discovery {
             // A worker thread that has ended needs no answer.
             let _ended = !worker.send(update());
         }
-    }
-}
-
-/// Finds the service that offers a gRPC service, with its instances.
-async fn search(reads: &Reads, grpc: &str) -> Result<Option<(Arc<str>, Instances)>, Reason> {
-    let offers = reads.offers_now().await?;
-    match offers.service(grpc) {
-        Some(service) => Ok(Some((service.clone(), reads.service(service).await?))),
-        // Old answers do not prove that nobody offers it.
-        None if !reads.freshness().reachable() => Err("it cannot be reached".into()),
-        None => Ok(None),
     }
 }
 

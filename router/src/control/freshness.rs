@@ -29,7 +29,10 @@ impl Freshness {
     /// Notes a request without a good answer.
     pub(crate) fn failed(&self, error: &str) {
         if !self.failing.swap(true, Relaxed) {
-            warn!(error, "the registry cannot be asked: what is known stays in use, its age is registry_stale_seconds");
+            warn!(
+                error,
+                "the registry cannot be asked: what is known stays in use, its age is registry_stale_seconds"
+            );
         }
     }
 

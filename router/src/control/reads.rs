@@ -4,7 +4,12 @@
 //! through here, so that all of them share one memory and one bound on what the registry is asked. While the
 //! registry cannot be asked the last answers stay in use (fail static), except in [`Reads::service_now`].
 
-use super::{freshness::Freshness, instances::{Instances, Known}, offers::Offers, resolve::Resolver};
+use super::{
+    freshness::Freshness,
+    instances::{Instances, Known},
+    offers::Offers,
+    resolve::Resolver,
+};
 use crate::config::Config;
 use futures_util::{StreamExt, stream};
 use moka::{Expiry, future::Cache};

@@ -14,7 +14,12 @@ const ROUTE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Keeps the router registered while it runs, and takes it out when its end is announced. Returns when that is
 /// done, or has failed: then the registry's check removes the entry.
-pub(super) async fn keep(config: Arc<Config>, client: Client, grpc: SocketAddr, mut phase: watch::Receiver<Phase>) {
+pub(super) async fn keep(
+    config: Arc<Config>,
+    client: Client,
+    grpc: SocketAddr,
+    mut phase: watch::Receiver<Phase>,
+) {
     let draining = phase.wait_for(|phase| *phase != Phase::Running);
     let addr = tokio::select! {
         _ = draining => return,
@@ -86,7 +91,10 @@ mod tests {
         let mut config = Config::new(([0, 0, 0, 0], 0).into(), DEFAULT_ADMIN, registry);
         let any: SocketAddr = ([0, 0, 0, 0], 7).into();
         assert_eq!(advertised(&config, &client, any).await, ([127, 0, 0, 1], 7).into());
-        assert_eq!(advertised(&config, &client, ([127, 0, 0, 9], 7).into()).await, ([127, 0, 0, 9], 7).into());
+        assert_eq!(
+            advertised(&config, &client, ([127, 0, 0, 9], 7).into()).await,
+            ([127, 0, 0, 9], 7).into()
+        );
         config.advertise = Advertise::Ip([10, 0, 0, 1].into());
         assert_eq!(advertised(&config, &client, any).await, ([10, 0, 0, 1], 7).into());
         config.advertise = Advertise::Addr(([10, 0, 0, 1], 9).into());

@@ -20,9 +20,9 @@ use super::{
 use crate::directory::Clock;
 use std::{os::unix::net::UnixStream, sync::Arc};
 use switchboard_proto::agentplatform::{
-    AgentInfo, ListAgentsRequest, ListAgentsResponse, ListToolsRequest, ListToolsResponse, ListWorkersRequest,
-    ListWorkersResponse, RegistrationResponse, StatusRequest, StatusResponse, TaskChunk, TaskRequest, TaskResponse,
-    TaskStatusRequest, TaskStatusResponse, ToolInfo, ToolRequest, ToolResponse,
+    AgentInfo, ListAgentsRequest, ListAgentsResponse, ListToolsRequest, ListToolsResponse,
+    ListWorkersRequest, ListWorkersResponse, RegistrationResponse, StatusRequest, StatusResponse, TaskChunk,
+    TaskRequest, TaskResponse, TaskStatusRequest, TaskStatusResponse, ToolInfo, ToolRequest, ToolResponse,
     agent_service_server::{AgentService, AgentServiceServer},
     task_worker_server::{TaskWorker, TaskWorkerServer},
     tool_service_server::{ToolService, ToolServiceServer},
@@ -102,7 +102,11 @@ pub(crate) async fn serve(services: Arc<Services>, sockets: mpsc::Receiver<UnixS
 
 /// The reflection services of the router's own services, v1 and the older v1alpha that many clients still ask.
 fn reflected() -> (
-    Option<tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>>,
+    Option<
+        tonic_reflection::server::v1::ServerReflectionServer<
+            impl tonic_reflection::server::v1::ServerReflection,
+        >,
+    >,
     Option<
         tonic_reflection::server::v1alpha::ServerReflectionServer<
             impl tonic_reflection::server::v1alpha::ServerReflection,
@@ -135,7 +139,10 @@ impl AgentService for Services {
         Err(status(status::not_ours("AgentService/GetStatus")))
     }
 
-    async fn register_agent(&self, request: Request<AgentInfo>) -> Result<Response<RegistrationResponse>, Status> {
+    async fn register_agent(
+        &self,
+        request: Request<AgentInfo>,
+    ) -> Result<Response<RegistrationResponse>, Status> {
         let info = request.into_inner();
         let (id, endpoint) = (info.agent_id.clone(), info.endpoint.clone());
         self.register(Kind::Agent, &id, &endpoint, register::agent(info)).await
@@ -156,12 +163,18 @@ impl ToolService for Services {
         Err(status(status::not_ours("ToolService/ExecuteTool")))
     }
 
-    async fn list_tools(&self, request: Request<ListToolsRequest>) -> Result<Response<ListToolsResponse>, Status> {
+    async fn list_tools(
+        &self,
+        request: Request<ListToolsRequest>,
+    ) -> Result<Response<ListToolsResponse>, Status> {
         let listed = self.list(Kind::Tool, &request.into_inner().filter).await?;
         Ok(Response::new(ListToolsResponse { tools: listed.into_iter().map(Into::into).collect() }))
     }
 
-    async fn register_tool(&self, request: Request<ToolInfo>) -> Result<Response<RegistrationResponse>, Status> {
+    async fn register_tool(
+        &self,
+        request: Request<ToolInfo>,
+    ) -> Result<Response<RegistrationResponse>, Status> {
         let info = request.into_inner();
         let (id, endpoint) = (info.tool_id.clone(), info.endpoint.clone());
         self.register(Kind::Tool, &id, &endpoint, register::tool(info)).await

@@ -95,9 +95,8 @@ fn row(service: &Service, view: &View, now_ms: u64) -> Row {
 }
 
 fn instance_row(known: &Known, service: &Service, now_ms: u64) -> InstanceRow {
-    let held = |addr| {
-        service.endpoints.iter().find(|one| *one.instance == *known.instance.id && one.addr == addr)
-    };
+    let held =
+        |addr| service.endpoints.iter().find(|one| *one.instance == *known.instance.id && one.addr == addr);
     let load = known.addr.as_ref().ok().and_then(|addr| held(*addr)).map(|endpoint| &endpoint.load);
     InstanceRow {
         id: known.instance.id.clone(),

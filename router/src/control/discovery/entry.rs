@@ -38,7 +38,8 @@ pub(super) struct Entry {
 impl Entry {
     /// Creates a service without instances.
     pub(super) fn new(name: Arc<str>, usage: Arc<Usage>) -> Self {
-        let service = Service { name, endpoints: Vec::new(), known: 0, last_seen: None, fresh_until_ms: 0, usage };
+        let service =
+            Service { name, endpoints: Vec::new(), known: 0, last_seen: None, fresh_until_ms: 0, usage };
         Entry {
             service: Arc::new(service),
             instances: Arc::default(),
@@ -119,9 +120,8 @@ impl Entry {
         }
         // An instance that comes back finds the streams that it still has.
         let known = &self.instances;
-        self.loads.retain(|(id, _), load| {
-            load.open() > 0 || known.iter().any(|known| *known.instance.id == **id)
-        });
+        self.loads
+            .retain(|(id, _), load| load.open() > 0 || known.iter().any(|known| *known.instance.id == **id));
         let old = &self.service;
         let same = endpoints.len() == old.endpoints.len()
             && endpoints.iter().zip(&old.endpoints).all(|(new, old)| Arc::ptr_eq(new, old));
@@ -141,10 +141,17 @@ impl Entry {
     }
 
     /// The endpoint of the last snapshot if it is the same one, else a new one.
-    fn endpoint(&self, instance: Arc<str>, addr: SocketAddr, version: Option<&str>, load: Arc<Load>) -> Arc<Endpoint> {
-        let old = self.service.endpoints.iter().find(|old| {
-            old.instance == instance && old.addr == addr && old.version.as_deref() == version
-        });
+    fn endpoint(
+        &self,
+        instance: Arc<str>,
+        addr: SocketAddr,
+        version: Option<&str>,
+        load: Arc<Load>,
+    ) -> Arc<Endpoint> {
+        let old =
+            self.service.endpoints.iter().find(|old| {
+                old.instance == instance && old.addr == addr && old.version.as_deref() == version
+            });
         match old {
             Some(old) => old.clone(),
             None => Arc::new(Endpoint {

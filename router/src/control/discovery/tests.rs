@@ -129,7 +129,9 @@ impl Rig {
     /// Waits until calls of a gRPC service go to `service`.
     async fn mapped(&self, grpc: &str, service: &str) {
         self.told(|update| match update {
-            Update::Snapshot(directory) => directory.grpc_services.get(grpc).filter(|it| ***it == *service).cloned(),
+            Update::Snapshot(directory) => {
+                directory.grpc_services.get(grpc).filter(|it| ***it == *service).cloned()
+            }
             _ => None,
         })
         .await;
@@ -253,12 +255,14 @@ async fn an_unhealthy_instance_is_known_but_not_picked() {
 async fn host_names_are_resolved_and_bad_ones_left_out() {
     let rig = Rig::start().await;
     rig.register_with("agent-named", 1, |registration| registration.address = "localhost".to_owned()).await;
-    rig.register_with("agent-named", 2, |registration| registration.address = "no such host".to_owned()).await;
+    rig.register_with("agent-named", 2, |registration| registration.address = "no such host".to_owned())
+        .await;
     rig.ask_service("agent-named").await;
     let service = rig.service("agent-named", |_| true).await;
     assert_eq!((ports(&service), service.known), (vec![1], 2));
     let view = rig.view.borrow().clone();
-    let problems: Vec<_> = view.services["agent-named"].0.iter().filter_map(|known| known.addr.as_ref().err()).collect();
+    let problems: Vec<_> =
+        view.services["agent-named"].0.iter().filter_map(|known| known.addr.as_ref().err()).collect();
     assert_eq!(problems.len(), 1);
 }
 
@@ -350,7 +354,9 @@ async fn a_grpc_service_goes_to_the_service_that_offers_it() {
     rig.ask_grpc("demo.Echo").await;
     let directory = rig
         .told(|update| match update {
-            Update::Snapshot(directory) if directory.grpc_services.contains_key("demo.Echo") => Some(directory),
+            Update::Snapshot(directory) if directory.grpc_services.contains_key("demo.Echo") => {
+                Some(directory)
+            }
             _ => None,
         })
         .await;
@@ -393,7 +399,7 @@ async fn the_catalogue_is_in_every_directory_sorted() {
     rig.told(|update| match update {
         Update::Snapshot(directory) => {
             let names: Vec<&str> = directory.catalog.iter().map(|name| &**name).collect();
-            (names.iter().any(|name| *name == "tool-b") && names.first() == Some(&"agent-a")).then_some(())
+            (names.contains(&"tool-b") && names.first() == Some(&"agent-a")).then_some(())
         }
         _ => None,
     })

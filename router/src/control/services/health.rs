@@ -6,8 +6,14 @@
 //! | `echo-agent`, `echo-agent@v2` | SERVING with a healthy instance, NOT_SERVING with none of those known |
 //! | anything else | NOT_FOUND; in Watch SERVICE_UNKNOWN, until it is known |
 
-use super::{OWN_SERVICES, Phase, Services, status::{error, registry, status}};
-use crate::{control::reads::Reason, error::{Code, Error}};
+use super::{
+    OWN_SERVICES, Phase, Services,
+    status::{error, registry, status},
+};
+use crate::{
+    control::reads::Reason,
+    error::{Code, Error},
+};
 use futures_util::{Stream, stream};
 use std::{pin::Pin, sync::Arc, time::Duration};
 use switchboard_registry::ClientId;
@@ -34,7 +40,8 @@ impl Health {
 impl Services {
     /// Health of a name; `None` if it is nobody's.
     async fn health(&self, name: &str) -> Result<Option<ServingStatus>, Reason> {
-        let serving = |serving| Some(if serving { ServingStatus::Serving } else { ServingStatus::NotServing });
+        let serving =
+            |serving| Some(if serving { ServingStatus::Serving } else { ServingStatus::NotServing });
         if name.is_empty() || OWN_SERVICES.contains(&name) {
             return Ok(serving(*self.phase.borrow() == Phase::Running));
         }
@@ -50,7 +57,10 @@ impl Services {
 impl health_server::Health for Health {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
-    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
         let name = named(request)?;
         match self.0.health(&name).await {
             Ok(Some(serving)) => Ok(Response::new(response(serving))),
@@ -60,7 +70,10 @@ impl health_server::Health for Health {
     }
 
     /// Sends the health now and whenever it changes; ends when the router closes its calls.
-    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         let watched = Watched {
             name: named(request)?,
             view: self.0.view.clone(),

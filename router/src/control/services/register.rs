@@ -24,7 +24,8 @@ impl Services {
         endpoint: &str,
         description: Description,
     ) -> Result<Response<RegistrationResponse>, Status> {
-        let id = own_id(kind, id).map_err(|message| status(invalid("ID_ILL_FORMED", id_field(kind), message)))?;
+        let id =
+            own_id(kind, id).map_err(|message| status(invalid("ID_ILL_FORMED", id_field(kind), message)))?;
         let (host, port) = host_port(endpoint)
             .map_err(|message| status(invalid("ENDPOINT_ILL_FORMED", "endpoint", message)))?;
         let mut registration = Registration::new(id.service(), host, port);
@@ -94,8 +95,12 @@ fn id_field(kind: Kind) -> &'static str {
 fn own_id(kind: Kind, id: &str) -> Result<ClientId, String> {
     let parsed = ClientId::parse(id, Some(kind)).map_err(|error| error.to_string())?;
     match parsed {
-        ClientId { version: Some(_), .. } => Err("give the version in its own field, not in the ID".to_owned()),
-        ClientId { kind: other, .. } if other != kind => Err(format!("the ID is of kind {other}, not {kind}")),
+        ClientId { version: Some(_), .. } => {
+            Err("give the version in its own field, not in the ID".to_owned())
+        }
+        ClientId { kind: other, .. } if other != kind => {
+            Err(format!("the ID is of kind {other}, not {kind}"))
+        }
         parsed => Ok(parsed),
     }
 }
@@ -104,7 +109,9 @@ fn own_id(kind: Kind, id: &str) -> Result<ClientId, String> {
 fn host_port(endpoint: &str) -> Result<(&str, u16), String> {
     let wrong = |why: &str| Err(format!("{why}; expected host:port, for example 10.0.0.7:50052"));
     let Some((host, port)) = endpoint.rsplit_once(':') else { return wrong("it has no port") };
-    let Some(port) = port.parse().ok().filter(|port| *port != 0) else { return wrong("its port is not 1 to 65535") };
+    let Some(port) = port.parse().ok().filter(|port| *port != 0) else {
+        return wrong("its port is not 1 to 65535");
+    };
     let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let bare = bracketed.unwrap_or(host);
     if let Ok(ip) = bare.parse::<IpAddr>() {
@@ -134,8 +141,20 @@ mod tests {
         ] {
             assert_eq!(host_port(text), Ok(expected));
         }
-        for text in ["", "echo", ":1", "echo:", "echo:0", "echo:65536", "::1:5", "0.0.0.0:5", "[::]:5", "[echo]:5", "a/b:5", "http://echo:5"]
-        {
+        for text in [
+            "",
+            "echo",
+            ":1",
+            "echo:",
+            "echo:0",
+            "echo:65536",
+            "::1:5",
+            "0.0.0.0:5",
+            "[::]:5",
+            "[echo]:5",
+            "a/b:5",
+            "http://echo:5",
+        ] {
             assert!(host_port(text).is_err(), "{text}");
         }
         assert!(host_port(&format!("{}:1", "a".repeat(254))).is_err());

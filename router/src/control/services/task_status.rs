@@ -89,11 +89,21 @@ impl Services {
                 Said::Nothing(why) => silent.push(why),
             }
         }
-        Err(status(if silent.is_empty() { unknown(&task_id, services.len()) } else { unsure(&task_id, &silent) }))
+        Err(status(if silent.is_empty() {
+            unknown(&task_id, services.len())
+        } else {
+            unsure(&task_id, &silent)
+        }))
     }
 
     /// Asks the instance of one worker service that owns the task.
-    async fn ask(&self, service: &Arc<str>, instances: &Instances, metadata: &MetadataMap, task_id: &str) -> Said {
+    async fn ask(
+        &self,
+        service: &Arc<str>,
+        instances: &Instances,
+        metadata: &MetadataMap,
+        task_id: &str,
+    ) -> Said {
         let Some(owner) = self.owner(service, instances, task_id.as_bytes()) else { return Said::Unknown };
         let worker_id = ClientId::from_service(service).map_or_else(String::new, |id| id.to_string());
         let mut request = Request::new(TaskStatusRequest { task_id: task_id.to_owned(), worker_id });

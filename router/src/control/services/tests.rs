@@ -4,10 +4,14 @@ use super::*;
 use crate::{config::Config, control::freshness::Freshness};
 use std::{net::SocketAddr, time::Duration};
 use switchboard_proto::{agentplatform::ToolParameter, rpc};
-use switchboard_registry::{Check, Client, Description, Parameter, Registration, embedded::Server as Registry};
+use switchboard_registry::{
+    Check, Client, Description, Parameter, Registration, embedded::Server as Registry,
+};
 use tokio::{task::JoinHandle, time::timeout};
 use tonic::Code;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_server::Health as _};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_server::Health as _,
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -37,7 +41,12 @@ impl Rig {
         Rig { registry: Some(registry), client, services, phase, _view: view }
     }
 
-    async fn register(&self, service: &str, port: u16, adjust: impl FnOnce(&mut Registration)) -> Registration {
+    async fn register(
+        &self,
+        service: &str,
+        port: u16,
+        adjust: impl FnOnce(&mut Registration),
+    ) -> Registration {
         let mut registration = Registration::new(service, "127.0.0.1", port);
         registration.check = Check::None;
         adjust(&mut registration);
@@ -138,7 +147,8 @@ async fn every_field_of_a_description_is_listed() {
         description: "How many: 1 to 14".to_owned(),
     };
     let about = described();
-    let agents = rig.services.list_agents(Request::new(ListAgentsRequest::default())).await.unwrap().into_inner();
+    let agents =
+        rig.services.list_agents(Request::new(ListAgentsRequest::default())).await.unwrap().into_inner();
     let expected = AgentInfo {
         agent_id: "planner-agent".to_owned(),
         name: about.name.clone(),
@@ -152,11 +162,19 @@ async fn every_field_of_a_description_is_listed() {
         version: about.version.clone(),
     };
     assert_eq!(agents.agents, [expected]);
-    let tools = rig.services.list_tools(Request::new(ListToolsRequest::default())).await.unwrap().into_inner();
-    assert_eq!((tools.tools[0].tool_id.as_str(), &tools.tools[0].parameters), ("planner-tool", &vec![parameter.clone()]));
+    let tools =
+        rig.services.list_tools(Request::new(ListToolsRequest::default())).await.unwrap().into_inner();
+    assert_eq!(
+        (tools.tools[0].tool_id.as_str(), &tools.tools[0].parameters),
+        ("planner-tool", &vec![parameter.clone()])
+    );
     assert_eq!(tools.tools[0].use_cases, about.use_cases);
-    let workers = rig.services.list_workers(Request::new(ListWorkersRequest::default())).await.unwrap().into_inner();
-    assert_eq!((workers.workers[0].worker_id.as_str(), &workers.workers[0].parameters), ("planner-worker", &vec![parameter]));
+    let workers =
+        rig.services.list_workers(Request::new(ListWorkersRequest::default())).await.unwrap().into_inner();
+    assert_eq!(
+        (workers.workers[0].worker_id.as_str(), &workers.workers[0].parameters),
+        ("planner-worker", &vec![parameter])
+    );
     assert_eq!(workers.workers[0].tags, ["trips"]);
 }
 
@@ -251,7 +269,8 @@ async fn a_registration_on_request_reaches_the_registry() {
     assert_eq!((about.name.as_str(), about.version.as_str()), ("Guest", "7"));
     assert_eq!((about.kind, about.capabilities), (Some(Kind::Agent), vec!["visiting".to_owned()]));
 
-    let tool = ToolInfo { tool_id: "saw".to_owned(), endpoint: "127.0.0.1:50098".to_owned(), ..ToolInfo::default() };
+    let tool =
+        ToolInfo { tool_id: "saw".to_owned(), endpoint: "127.0.0.1:50098".to_owned(), ..ToolInfo::default() };
     let answer = rig.services.register_tool(Request::new(tool)).await.unwrap().into_inner();
     assert_eq!(rig.client.agent_service(&answer.service_id).await.unwrap().unwrap().service, "tool-saw");
 }
@@ -260,7 +279,8 @@ async fn a_registration_on_request_reaches_the_registry() {
 async fn a_wrong_registration_says_which_field() {
     let mut rig = Rig::start().await;
     let register = async |id: &str, endpoint: &str| {
-        let info = AgentInfo { agent_id: id.to_owned(), endpoint: endpoint.to_owned(), ..AgentInfo::default() };
+        let info =
+            AgentInfo { agent_id: id.to_owned(), endpoint: endpoint.to_owned(), ..AgentInfo::default() };
         rig.services.register_agent(Request::new(info)).await.unwrap_err()
     };
     for (id, endpoint, field) in [
@@ -288,11 +308,11 @@ async fn a_wrong_registration_says_which_field() {
 async fn methods_of_backends_are_unimplemented_here() {
     let rig = Rig::start().await;
     let codes = [
-        rig.services.execute_task(Request::default()).await.unwrap_err().code(),
-        rig.services.stream_task(Request::default()).await.err().unwrap().code(),
-        rig.services.get_status(Request::default()).await.unwrap_err().code(),
-        rig.services.execute_tool(Request::default()).await.unwrap_err().code(),
-        rig.services.process_task(Request::default()).await.unwrap_err().code(),
+        rig.services.execute_task(Request::new(TaskRequest::default())).await.unwrap_err().code(),
+        rig.services.stream_task(Request::new(TaskRequest::default())).await.err().unwrap().code(),
+        rig.services.get_status(Request::new(StatusRequest::default())).await.unwrap_err().code(),
+        rig.services.execute_tool(Request::new(ToolRequest::default())).await.unwrap_err().code(),
+        rig.services.process_task(Request::new(TaskRequest::default())).await.unwrap_err().code(),
     ];
     assert_eq!(codes, [Code::Unimplemented; 5]);
 }
@@ -306,7 +326,10 @@ impl TaskWorker for OneTask {
         Err(Status::unimplemented(""))
     }
 
-    async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Result<Response<ListWorkersResponse>, Status> {
+    async fn list_workers(
+        &self,
+        _: Request<ListWorkersRequest>,
+    ) -> Result<Response<ListWorkersResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 
@@ -319,7 +342,11 @@ impl TaskWorker for OneTask {
             return Err(Status::not_found("no such task"));
         }
         let status = format!("known to {}", request.worker_id);
-        Ok(Response::new(TaskStatusResponse { task_id: request.task_id, status, ..TaskStatusResponse::default() }))
+        Ok(Response::new(TaskStatusResponse {
+            task_id: request.task_id,
+            status,
+            ..TaskStatusResponse::default()
+        }))
     }
 }
 
@@ -358,6 +385,23 @@ async fn a_worker_that_cannot_be_asked_makes_the_answer_unsure_but_not_slow() {
     assert!(status.message().contains("worker-dead"), "{}", status.message());
 }
 
+/// Connects to the one socket that it holds.
+struct Once(Option<hyper_util::rt::TokioIo<tokio::net::UnixStream>>);
+
+impl tonic::codegen::Service<http::Uri> for Once {
+    type Response = hyper_util::rt::TokioIo<tokio::net::UnixStream>;
+    type Error = std::io::Error;
+    type Future = std::future::Ready<std::io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Uri) -> Self::Future {
+        std::future::ready(self.0.take().ok_or_else(|| std::io::Error::other("connected before")))
+    }
+}
+
 #[tokio::test]
 async fn the_services_answer_on_a_socket_pair_and_reflect_themselves() {
     use tonic_reflection::pb::v1::{
@@ -371,15 +415,12 @@ async fn the_services_answer_on_a_socket_pair_and_reflect_themselves() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     sender.send(theirs).await.unwrap();
     ours.set_nonblocking(true).unwrap();
-    let mut ours = Some(hyper_util::rt::TokioIo::new(tokio::net::UnixStream::from_std(ours).unwrap()));
-    // The connector is called once: the channel has one connection for its life.
-    let connector = tower_service_fn(move |_: http::Uri| {
-        let socket = ours.take().ok_or_else(|| std::io::Error::other("connected before"));
-        async move { socket }
-    });
-    let channel = tonic::transport::Endpoint::from_static("http://router").connect_with_connector(connector).await.unwrap();
+    let ours = Once(Some(hyper_util::rt::TokioIo::new(tokio::net::UnixStream::from_std(ours).unwrap())));
+    let channel =
+        tonic::transport::Endpoint::from_static("http://router").connect_with_connector(ours).await.unwrap();
 
-    let mut agents = switchboard_proto::agentplatform::agent_service_client::AgentServiceClient::new(channel.clone());
+    let mut agents =
+        switchboard_proto::agentplatform::agent_service_client::AgentServiceClient::new(channel.clone());
     let listed = agents.list_agents(ListAgentsRequest::default()).await.unwrap().into_inner();
     assert_eq!(listed.agents[0].agent_id, "echo-agent");
 
@@ -392,7 +433,8 @@ async fn the_services_answer_on_a_socket_pair_and_reflect_themselves() {
         .await
         .unwrap()
         .into_inner();
-    let Some(MessageResponse::ListServicesResponse(list)) = answers.message().await.unwrap().unwrap().message_response
+    let Some(MessageResponse::ListServicesResponse(list)) =
+        answers.message().await.unwrap().unwrap().message_response
     else {
         panic!("a list of services is expected");
     };

@@ -1,0 +1,112 @@
+//! The operators' HTTP port of a whole router.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use serde_json::Value;
+use std::{net::SocketAddr, time::Duration};
+use switchboard_proto::agentplatform::{StatusRequest, agent_service_client::AgentServiceClient};
+use switchboard_registry::{Check, Client, Registration, Secret, embedded::Server};
+use switchboard_router::{App, Config, app};
+use switchboard_testkit::{eventually, get};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn any() -> SocketAddr {
+    ([127, 0, 0, 1], 0).into()
+}
+
+async fn json(addr: SocketAddr, path: &str) -> Value {
+    let (status, body) = get(addr, path).await.unwrap();
+    assert_eq!(status, 200, "{path}: {body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+#[tokio::test]
+async fn a_router_is_alive_at_once_and_ready_when_the_registry_has_answered() {
+    let port = switchboard_testkit::free_port();
+    let registry = switchboard_registry::Config::at(&format!("127.0.0.1:{port}")).unwrap();
+    let app = App::start(Config::for_dev(any(), any(), registry)).unwrap();
+    let admin = app.admin_addr();
+    assert_eq!(get(admin, "/livez").await.unwrap().0, 200);
+    let (status, body) = get(admin, "/readyz").await.unwrap();
+    assert_eq!(status, 503);
+    assert!(body.contains("registry"), "{body}");
+    let probe = tokio::task::spawn_blocking(move || app::probe(admin)).await.unwrap();
+    assert!(probe.unwrap_err().to_string().contains("registry"));
+
+    let _registry = Server::start(([127, 0, 0, 1], port).into()).await.unwrap();
+    assert!(tokio::time::timeout(PATIENCE, app.ready()).await.unwrap());
+    assert_eq!(get(admin, "/readyz").await.unwrap(), (200, "ready\n".to_owned()));
+    tokio::task::spawn_blocking(move || app::probe(admin)).await.unwrap().unwrap();
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn endpoints_and_metrics_show_the_directory_and_outlive_the_registry() {
+    let server = Server::start(any()).await.unwrap();
+    let registry = switchboard_registry::Config::at(&server.addr().to_string()).unwrap();
+    let client = Client::new(registry.clone()).unwrap();
+    for (port, starts_passing) in [(1, true), (2, false)] {
+        let check = if starts_passing { Check::None } else { Check::tcp("127.0.0.1:1") };
+        let registration =
+            Registration { check, starts_passing, ..Registration::new("agent-echo", "127.0.0.1", port) };
+        client.register(&registration).await.unwrap();
+    }
+    let app = App::start(Config::for_dev(any(), any(), registry)).unwrap();
+    let admin = app.admin_addr();
+    assert!(app.ready().await);
+    // Nothing listens there: the call fails, and the directory holds its service from then on.
+    let mut agents = AgentServiceClient::connect(format!("http://{}", app.grpc_addr())).await.unwrap();
+    let request = StatusRequest { agent_id: "echo-agent".to_owned() };
+    assert_eq!(agents.get_status(request).await.unwrap_err().code(), tonic::Code::Unavailable);
+
+    let shown = json(admin, "/endpoints").await;
+    assert_eq!(shown["registry"]["reachable"], true);
+    let service = &shown["services"][0];
+    assert_eq!((&service["service"], &service["id"]), (&"agent-echo".into(), &"echo-agent".into()));
+    assert_eq!((service["known"].as_u64(), service["healthy"].as_u64()), (Some(2), Some(1)));
+    assert_eq!(service["watched"], true);
+    let instances = service["instances"].as_array().unwrap();
+    assert_eq!((&instances[0]["status"], &instances[0]["healthy"]), (&"passing".into(), &true.into()));
+    assert_eq!((&instances[1]["status"], &instances[1]["healthy"]), (&"critical".into(), &false.into()));
+
+    let (_, metrics) = get(admin, "/metrics").await.unwrap();
+    for line in [
+        "switchboard_registry_stale_seconds 0",
+        "switchboard_registry_watches 1",
+        "switchboard_directory_instances_known 2",
+        "switchboard_directory_instances_healthy 1",
+        "switchboard_instance_open_streams{service=\"agent-echo\",instance=\"agent-echo-127.0.0.1-1\"} 0",
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{line} in\n{metrics}");
+    }
+
+    server.shutdown().await;
+    let stale = async || {
+        let shown = json(admin, "/endpoints").await;
+        let seconds = shown["registry"]["stale_seconds"].as_f64().unwrap();
+        if seconds > 0.0 { Ok(shown) } else { Err(shown) }
+    };
+    let shown = eventually(PATIENCE, stale).await.unwrap();
+    assert_eq!(shown["services"][0]["healthy"], 1, "fail static");
+    assert_eq!(get(admin, "/readyz").await.unwrap().0, 200);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_configuration_is_shown_without_secrets_and_the_page_links_all() {
+    let server = Server::start(any()).await.unwrap();
+    let mut registry = switchboard_registry::Config::at(&server.addr().to_string()).unwrap();
+    registry.token = Some(Secret::new("s3cret"));
+    let app = App::start(Config::for_dev(any(), any(), registry)).unwrap();
+    let shown = json(app.admin_addr(), "/config").await;
+    assert_eq!((&shown["reflection"], &shown["registry_token"]), (&"on".into(), &"(redacted)".into()));
+    assert!(!shown.to_string().contains("s3cret"));
+    let (status, page) = get(app.admin_addr(), "/").await.unwrap();
+    assert_eq!(status, 200);
+    for path in ["/endpoints", "/metrics", "/config", "/readyz", "/livez"] {
+        assert!(page.contains(&format!("href=\"{path}\"")), "{path}");
+        assert_ne!(get(app.admin_addr(), path).await.unwrap().0, 404, "{path}");
+    }
+    app.shutdown().await;
+}
