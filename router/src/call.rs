@@ -238,7 +238,10 @@ impl Plane {
         if waiting.len() >= limit {
             return self.fail(
                 key,
-                Error::limit("PARKED_FULL", format!("{limit} calls wait for this service already: call again")),
+                Error::limit(
+                    "PARKED_FULL",
+                    format!("{limit} calls wait for this service already: call again"),
+                ),
             );
         }
         let first = waiting.is_empty();
@@ -256,12 +259,9 @@ impl Plane {
         self.set_call_timer(key);
     }
 
-    /// Takes a call out of `Parked` if it still is the one that was parked.
-    fn unpark(&mut self, (key, serial): CallRef) -> bool {
-        match self.calls.get(key) {
-            Some(call) if call.serial == serial && call.phase == Phase::Parked => true,
-            _ => false,
-        }
+    /// Whether the call still waits: it may have ended, and its key may be another's now.
+    fn is_parked(&self, (key, serial): CallRef) -> bool {
+        self.calls.get(key).is_some_and(|call| call.serial == serial && call.phase == Phase::Parked)
     }
 
     /// A new directory: retires pools of instances that left, and resolves parked calls again.
@@ -277,7 +277,7 @@ impl Plane {
             };
             if known {
                 for call in calls {
-                    if self.unpark(call) {
+                    if self.is_parked(call) {
                         self.resolve(call.0);
                     }
                 }
@@ -290,7 +290,7 @@ impl Plane {
     /// The registry does not know it.
     pub(crate) fn lookup_missing(&mut self, lookup: &Lookup) {
         for call in self.parked.remove(lookup).unwrap_or_default() {
-            if !self.unpark(call) {
+            if !self.is_parked(call) {
                 continue;
             }
             let error = match (lookup, self.calls.get(call.0).and_then(|call| call.target.as_ref())) {
@@ -318,7 +318,7 @@ impl Plane {
     pub(crate) fn lookup_failed(&mut self, lookup: &Lookup, why: &str) {
         let (Lookup::Service(name) | Lookup::GrpcService(name)) = lookup;
         for call in self.parked.remove(lookup).unwrap_or_default() {
-            if self.unpark(call) {
+            if self.is_parked(call) {
                 self.fail(call.0, Error::registry_unreachable(name, why));
             }
         }

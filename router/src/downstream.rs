@@ -191,7 +191,8 @@ impl Plane {
     /// The client is gone: its calls are cancelled at their instances.
     pub(crate) fn abandon_calls(&mut self, key: ConnKey) {
         let Some(conn) = self.conn(key) else { return };
-        let calls: Vec<CallKey> = conn.http2.unprocessed(0).map(|(_, call)| call).filter(|&call| call != NO_KEY).collect();
+        let calls: Vec<CallKey> =
+            conn.http2.unprocessed(0).map(|(_, call)| call).filter(|&call| call != NO_KEY).collect();
         for call in calls {
             self.cancelled(call);
         }

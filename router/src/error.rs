@@ -2,7 +2,10 @@
 //!
 //! An [`Error`] says what failed, who is to blame, and what the caller can do about it. It becomes a
 //! trailers-only response, or trailers where the response had begun, with `google.rpc.ErrorInfo` in
-//! `grpc-status-details-bin`. Codes follow the gRPC specification; reasons are stable words for programs.
+//! `grpc-status-details-bin`. Codes follow the gRPC specification; reasons are stable words for programs. The
+//! errors themselves stand in `error/reasons.rs`.
+
+mod reasons;
 
 use prost::Message;
 use std::{fmt::Write, time::Duration};
@@ -47,217 +50,27 @@ const QUOTE_MAX: usize = 80;
 const NEAREST: usize = 3;
 
 impl Error {
-    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        Error { code, reason, message: message.into(), metadata: Vec::new(), retry_after: None, http_status: None }
+    pub(crate) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Error {
+            code,
+            reason,
+            message: message.into(),
+            metadata: Vec::new(),
+            retry_after: None,
+            http_status: None,
+        }
     }
 
-    fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+    /// Adds a fact.
+    pub(crate) fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.metadata.push((key, value.into()));
         self
     }
 
-    pub(crate) fn missing_id(field: &str) -> Self {
-        Error::new(
-            Code::InvalidArgument,
-            "ID_MISSING",
-            format!("the request names no ID: set {field} (for example \"echo-agent\") or the header x-switchboard-target"),
-        )
-        .with("field", field)
-    }
-
-    pub(crate) fn invalid_id(reason: &'static str, from: &str, id: &[u8], why: &str) -> Self {
-        Error::new(
-            Code::InvalidArgument,
-            reason,
-            format!("{from} {} {why}; an ID is <name>-<agent|tool|worker> in a-z, 0-9 and '-', at most 63 characters", quote(id)),
-        )
-        .with("field", from)
-        .with("id", quote(id))
-    }
-
-    pub(crate) fn id_mismatch(header: &[u8], field: &str, body: &[u8]) -> Self {
-        Error::new(
-            Code::InvalidArgument,
-            "ID_MISMATCH",
-            format!(
-                "x-switchboard-target says {} but {field} says {}: send the same ID in both, or only one",
-                quote(header),
-                quote(body)
-            ),
-        )
-        .with("header", quote(header))
-        .with("body", quote(body))
-    }
-
-    pub(crate) fn bad_path(path: &[u8]) -> Self {
-        Error::new(
-            Code::Unimplemented,
-            "BAD_PATH",
-            format!("{} is no gRPC method path (/package.Service/Method)", quote(path)),
-        )
-    }
-
-    pub(crate) fn bad_message(error: crate::peek::PeekError) -> Self {
-        use crate::peek::PeekError;
-        let (code, reason) = match error {
-            PeekError::TooLong => (Code::ResourceExhausted, "MESSAGE_TOO_LONG"),
-            PeekError::Ambiguous => (Code::InvalidArgument, "ID_AMBIGUOUS"),
-            _ => (Code::InvalidArgument, "MESSAGE_UNREADABLE"),
-        };
-        Error::new(code, reason, format!("{error}; the router reads it to find the ID (or send the header x-switchboard-target to a method without one)"))
-    }
-
-    pub(crate) fn no_message() -> Self {
-        Error::new(Code::InvalidArgument, "NO_MESSAGE", "the request ended before its first message was complete")
-    }
-
-    pub(crate) fn first_message_timeout(wait: Duration) -> Self {
-        Error::new(
-            Code::DeadlineExceeded,
-            "FIRST_MESSAGE_TIMEOUT",
-            format!("the first message, which carries the ID, did not arrive within {} s", wait.as_secs()),
-        )
-    }
-
-    pub(crate) fn bad_timeout() -> Self {
-        Error::new(
-            Code::InvalidArgument,
-            "BAD_TIMEOUT",
-            "grpc-timeout is not 1 to 8 digits followed by one of H M S m u n",
-        )
-    }
-
-    /// Not a gRPC request at all: answered as HTTP (PROTOCOL-HTTP2: 415 for a foreign content-type).
-    pub(crate) fn not_grpc(post: bool) -> Self {
-        let mut error = Error::new(
-            Code::Unknown,
-            "NOT_GRPC",
-            "this port speaks gRPC: POST with content-type application/grpc; the admin port has HTTP\n",
-        );
-        error.http_status = Some(if post { "415" } else { "405" });
-        error
-    }
-
-    pub(crate) fn unknown_id(id: &str, service: &str, nearest: &[String]) -> Self {
-        let hint = match nearest {
-            [] => "nothing of that kind is registered; start one, or list what is there with `switchboard ls`".to_owned(),
-            names => format!("did you mean {}?", names.join(" or ")),
-        };
-        Error::new(Code::NotFound, "ID_UNKNOWN", format!("no service is registered for {id}: {hint}"))
-            .with("id", id)
-            .with("service", service)
-            .with("nearest", nearest.join(","))
-    }
-
-    pub(crate) fn unknown_grpc_service(service: &str) -> Self {
-        Error::new(
-            Code::Unimplemented,
-            "GRPC_SERVICE_UNKNOWN",
-            format!("no registered backend offers the gRPC service {service}: register it with meta grpc_services, or name a backend in the header x-switchboard-target"),
-        )
-        .with("grpc_service", service)
-    }
-
-    /// The source document's symptom: `UNAVAILABLE: Service not found`.
-    pub(crate) fn no_instance(service: &str, known: usize, version: Option<&str>, last_seen: Option<u64>) -> Self {
-        let what = match (known, version) {
-            (0, _) => "it has no instance now".to_owned(),
-            (n, Some(version)) => format!("none of its {n} instances is healthy and of version {version}"),
-            (n, None) => format!("none of its {n} instances is healthy"),
-        };
-        let mut error = Error::new(
-            Code::Unavailable,
-            "NO_HEALTHY_INSTANCE",
-            format!("Service not found: {service}: {what}; see the registry's health checks and the instances' logs"),
-        )
-        .with("service", service)
-        .with("instances_known", known.to_string())
-        .with("instances_healthy", "0");
-        if let Some(seconds) = last_seen {
-            error = error.with("last_seen_seconds_ago", seconds.to_string());
-        }
-        error.retry_after = Some(Duration::from_secs(1));
-        error
-    }
-
-    pub(crate) fn registry_unreachable(name: &str, why: &str) -> Self {
-        let mut error = Error::new(
-            Code::Unavailable,
-            "REGISTRY_UNREACHABLE",
-            format!("{name} is not known yet and the registry cannot be asked: {why}"),
-        )
-        .with("name", name);
-        error.retry_after = Some(Duration::from_secs(1));
-        error
-    }
-
-    pub(crate) fn lookup_timeout(name: &str) -> Self {
-        Self::registry_unreachable(name, "it did not answer in time")
-    }
-
-    pub(crate) fn connect_failed(service: &str, instance: &str, why: &str) -> Self {
-        Error::new(
-            Code::Unavailable,
-            "CONNECT_FAILED",
-            format!("failed to connect to {service} (instance {instance}): {why}; the call was not processed"),
-        )
-        .with("service", service)
-        .with("instance", instance)
-    }
-
-    pub(crate) fn connection_lost(service: &str, instance: &str, why: &str) -> Self {
-        Error::new(
-            Code::Unavailable,
-            "CONNECTION_LOST",
-            format!("the connection to {service} (instance {instance}) was lost during the call: {why}; it may have been processed"),
-        )
-        .with("service", service)
-        .with("instance", instance)
-    }
-
-    pub(crate) fn refused(service: &str, instance: &str) -> Self {
-        Error::new(
-            Code::Unavailable,
-            "STREAM_REFUSED",
-            format!("{service} (instance {instance}) refused the stream; the call was not processed"),
-        )
-        .with("service", service)
-        .with("instance", instance)
-    }
-
-    pub(crate) fn bad_response(service: &str, instance: &str, why: &str) -> Self {
-        Error::new(
-            Code::Internal,
-            "BAD_RESPONSE",
-            format!("{service} (instance {instance}) answered against the HTTP/2 or gRPC protocol: {why}"),
-        )
-        .with("service", service)
-        .with("instance", instance)
-    }
-
-    pub(crate) fn deadline_exceeded(service: &str) -> Self {
-        Error::new(
-            Code::DeadlineExceeded,
-            "DEADLINE_EXCEEDED",
-            format!("the deadline passed before {service} answered"),
-        )
-        .with("service", service)
-    }
-
-    pub(crate) fn limit(reason: &'static str, message: impl Into<String>) -> Self {
-        let mut error = Error::new(Code::ResourceExhausted, reason, message);
-        error.retry_after = Some(Duration::from_millis(100));
-        error
-    }
-
-    pub(crate) fn shutting_down() -> Self {
-        let mut error = Error::new(
-            Code::Unavailable,
-            "ROUTER_SHUTDOWN",
-            "the router is shutting down and its drain time is over: call again",
-        );
-        error.retry_after = Some(Duration::from_millis(100));
-        error
+    /// Says when another try may help.
+    pub(crate) fn retry_after(mut self, pause: Duration) -> Self {
+        self.retry_after = Some(pause);
+        self
     }
 
     /// The fields of a trailers-only response (`started` false) or of trailers.
@@ -289,6 +102,20 @@ impl Error {
         {
             out.push(b"grpc-retry-pushback-ms", pause.as_millis().to_string().as_bytes());
         }
+    }
+}
+
+/// The way of the router's own services, which answer through tonic.
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        let code = error.code as i32;
+        let metadata = error.metadata.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let details = rpc::Status::new(code, &error.message, error.reason, metadata, error.retry_after);
+        tonic::Status::with_details(
+            tonic::Code::from_i32(code),
+            error.message,
+            details.encode_to_vec().into(),
+        )
     }
 }
 
@@ -355,7 +182,8 @@ mod tests {
 
     #[test]
     fn base64_is_unpadded() {
-        for (plain, coded) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, coded) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
     }

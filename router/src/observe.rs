@@ -1,6 +1,6 @@
 //! Step 9: what is known of every call afterwards: counters, a histogram, and the access log.
 //!
-//! A worker thread notes each finished call in its own [`Recorder`] and merges it into the shared [`Metrics`]
+//! A worker thread notes each finished call in its own `Recorder` and merges it into the shared [`Metrics`]
 //! a few times a second, so that counting costs no lock and no shared cache line per call. Label values are
 //! bounded: a client can invent IDs, but only registered services get a label, and no more than
 //! [`MAX_SERVICES`] of them.
@@ -92,28 +92,108 @@ impl Metrics {
     pub fn render(&self, out: &mut String) {
         let value = |atomic: &AtomicU64| atomic.load(Relaxed);
         for (name, kind, help, number) in [
-            ("downstream_connections", "gauge", "Client connections open now", value(&self.downstream_connections)),
-            ("downstream_connections_total", "counter", "Client connections accepted", value(&self.downstream_connections_total)),
-            ("downstream_connections_refused_total", "counter", "Client connections refused at the limit", value(&self.downstream_connections_refused_total)),
-            ("upstream_connections", "gauge", "Connections to instances open now", value(&self.upstream_connections)),
-            ("upstream_connections_total", "counter", "Connections to instances opened", value(&self.upstream_connections_total)),
-            ("upstream_connect_failures_total", "counter", "Connects to instances that failed", value(&self.upstream_connect_failures_total)),
+            (
+                "downstream_connections",
+                "gauge",
+                "Client connections open now",
+                value(&self.downstream_connections),
+            ),
+            (
+                "downstream_connections_total",
+                "counter",
+                "Client connections accepted",
+                value(&self.downstream_connections_total),
+            ),
+            (
+                "downstream_connections_refused_total",
+                "counter",
+                "Client connections refused at the limit",
+                value(&self.downstream_connections_refused_total),
+            ),
+            (
+                "upstream_connections",
+                "gauge",
+                "Connections to instances open now",
+                value(&self.upstream_connections),
+            ),
+            (
+                "upstream_connections_total",
+                "counter",
+                "Connections to instances opened",
+                value(&self.upstream_connections_total),
+            ),
+            (
+                "upstream_connect_failures_total",
+                "counter",
+                "Connects to instances that failed",
+                value(&self.upstream_connect_failures_total),
+            ),
             ("calls_in_flight", "gauge", "Calls in flight", value(&self.calls_in_flight)),
-            ("calls_parked", "gauge", "Calls waiting for a look-up or a healthy instance", value(&self.calls_parked)),
-            ("calls_queued", "gauge", "Calls waiting for a stream of an upstream connection", value(&self.calls_queued)),
-            ("retries_total", "counter", "Second attempts of calls that were not processed", value(&self.retries_total)),
-            ("downstream_protocol_errors_total", "counter", "HTTP/2 connection errors of clients", value(&self.downstream_protocol_errors_total)),
-            ("upstream_protocol_errors_total", "counter", "HTTP/2 connection errors of instances", value(&self.upstream_protocol_errors_total)),
-            ("downstream_read_bytes_total", "counter", "Bytes read from clients", value(&self.downstream_bytes[0])),
-            ("downstream_written_bytes_total", "counter", "Bytes written to clients", value(&self.downstream_bytes[1])),
-            ("upstream_read_bytes_total", "counter", "Bytes read from instances", value(&self.upstream_bytes[0])),
-            ("upstream_written_bytes_total", "counter", "Bytes written to instances", value(&self.upstream_bytes[1])),
+            (
+                "calls_parked",
+                "gauge",
+                "Calls waiting for a look-up or a healthy instance",
+                value(&self.calls_parked),
+            ),
+            (
+                "calls_queued",
+                "gauge",
+                "Calls waiting for a stream of an upstream connection",
+                value(&self.calls_queued),
+            ),
+            (
+                "retries_total",
+                "counter",
+                "Second attempts of calls that were not processed",
+                value(&self.retries_total),
+            ),
+            (
+                "downstream_protocol_errors_total",
+                "counter",
+                "HTTP/2 connection errors of clients",
+                value(&self.downstream_protocol_errors_total),
+            ),
+            (
+                "upstream_protocol_errors_total",
+                "counter",
+                "HTTP/2 connection errors of instances",
+                value(&self.upstream_protocol_errors_total),
+            ),
+            (
+                "downstream_read_bytes_total",
+                "counter",
+                "Bytes read from clients",
+                value(&self.downstream_bytes[0]),
+            ),
+            (
+                "downstream_written_bytes_total",
+                "counter",
+                "Bytes written to clients",
+                value(&self.downstream_bytes[1]),
+            ),
+            (
+                "upstream_read_bytes_total",
+                "counter",
+                "Bytes read from instances",
+                value(&self.upstream_bytes[0]),
+            ),
+            (
+                "upstream_written_bytes_total",
+                "counter",
+                "Bytes written to instances",
+                value(&self.upstream_bytes[1]),
+            ),
         ] {
             header(out, name, kind, help);
             let _ = writeln!(out, "switchboard_{name} {number}");
         }
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        header(out, "calls_total", "counter", "Calls by Consul service, method, grpc-status and who made the status");
+        header(
+            out,
+            "calls_total",
+            "counter",
+            "Calls by Consul service, method, grpc-status and who made the status",
+        );
         for (labels, count) in &calls.counts {
             let origin = if labels.origin == Origin::Router { "router" } else { "backend" };
             let _ = writeln!(
@@ -127,10 +207,18 @@ impl Metrics {
             let mut sum = 0;
             for (index, count) in histogram.buckets.iter().enumerate() {
                 sum += count;
-                let bound = BUCKETS_MS.get(index).map_or("+Inf".to_owned(), |ms| format!("{}", *ms as f64 / 1e3));
-                let _ = writeln!(out, "switchboard_call_duration_seconds_bucket{{service=\"{service}\",le=\"{bound}\"}} {sum}");
+                let bound =
+                    BUCKETS_MS.get(index).map_or("+Inf".to_owned(), |ms| format!("{}", *ms as f64 / 1e3));
+                let _ = writeln!(
+                    out,
+                    "switchboard_call_duration_seconds_bucket{{service=\"{service}\",le=\"{bound}\"}} {sum}"
+                );
             }
-            let _ = writeln!(out, "switchboard_call_duration_seconds_sum{{service=\"{service}\"}} {}", histogram.sum_us as f64 / 1e6);
+            let _ = writeln!(
+                out,
+                "switchboard_call_duration_seconds_sum{{service=\"{service}\"}} {}",
+                histogram.sum_us as f64 / 1e6
+            );
             let _ = writeln!(out, "switchboard_call_duration_seconds_count{{service=\"{service}\"}} {sum}");
         }
     }

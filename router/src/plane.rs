@@ -121,7 +121,12 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    pub(crate) fn new(config: Arc<Config>, routes: Arc<RouteTable>, metrics: Arc<Metrics>, seed: u64) -> Self {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        routes: Arc<RouteTable>,
+        metrics: Arc<Metrics>,
+        seed: u64,
+    ) -> Self {
         Plane {
             config,
             routes,
@@ -432,19 +437,39 @@ impl Plane {
 pub(crate) enum Next {
     Nothing,
     /// A new call: see whether its headers are enough to route it.
-    Admit { call: CallKey },
+    Admit {
+        call: CallKey,
+    },
     /// More of the first message came.
-    Route { call: CallKey },
-    Fail { call: CallKey, error: Box<crate::error::Error> },
+    Route {
+        call: CallKey,
+    },
+    Fail {
+        call: CallKey,
+        error: Box<crate::error::Error>,
+    },
     /// The client gave the call up, or broke a rule on its stream.
-    Cancelled { call: CallKey },
+    Cancelled {
+        call: CallKey,
+    },
     /// The peer's settings are known.
     Ready,
     /// The instance's response is complete.
-    Responded { call: CallKey, code: u8 },
-    UpstreamReset { call: CallKey, code: ErrorCode },
-    UpstreamBroken { call: CallKey, reason: &'static str },
-    GoAway { last_stream: u32 },
+    Responded {
+        call: CallKey,
+        code: u8,
+    },
+    UpstreamReset {
+        call: CallKey,
+        code: ErrorCode,
+    },
+    UpstreamBroken {
+        call: CallKey,
+        reason: &'static str,
+    },
+    GoAway {
+        last_stream: u32,
+    },
     /// The client has seen the first GOAWAY.
     Drained,
 }

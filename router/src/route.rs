@@ -2,7 +2,7 @@
 //!
 //! The [`RouteTable`] is read once from the descriptor set: methods whose proto says where a request carries its
 //! ID (`switchboard.route`, or a row of `switchboard.routes` in a file beside it), and the router's own
-//! methods. [`decide`] applies the rules in their order: (a) header `x-switchboard-target`, (b) the ID field of
+//! methods. `decide` applies the rules in their order: (a) header `x-switchboard-target`, (b) the ID field of
 //! the first message, (c) the name of the gRPC service, (d) the router itself. It resolves names only; which
 //! instances there are is the directory's business.
 
@@ -61,8 +61,11 @@ pub struct RouteTable {
 }
 
 /// gRPC services that the router answers itself, whatever their methods.
-const OWN_SERVICES: [&str; 3] =
-    ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+const OWN_SERVICES: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
 
 impl RouteTable {
     /// Reads the routes of a descriptor set that was encoded with its extension options.
@@ -94,7 +97,8 @@ impl RouteTable {
                     let Some(row) = row.as_message() else { continue };
                     let name = text(row, "method");
                     let method = methods.get(&name).ok_or_else(|| RouteError::UnknownMethod(name.clone()))?;
-                    if let Some(route) = row.get_field_by_name("route").as_deref().and_then(Value::as_message) {
+                    if let Some(route) = row.get_field_by_name("route").as_deref().and_then(Value::as_message)
+                    {
                         table.insert(&name, method, route)?;
                     }
                 }

@@ -106,7 +106,10 @@ impl Plane {
             let service = pool.endpoint.service.clone();
             return self.fail(
                 key,
-                Error::limit("QUEUE_FULL", format!("{limit} calls wait for {service} already: call again, or add instances")),
+                Error::limit(
+                    "QUEUE_FULL",
+                    format!("{limit} calls wait for {service} already: call again, or add instances"),
+                ),
             );
         }
         pool.waiting.push_back((key, serial));
@@ -129,9 +132,7 @@ impl Plane {
     fn grow(&mut self, pool_key: usize) {
         let limit = self.config.connections_per_endpoint;
         let Some(pool) = self.pools.get(&pool_key) else { return };
-        let opening = |key: &ConnKey| {
-            matches!(self.conns.get(*key), Some(Some(conn)) if matches!(&conn.side, Side::Upstream(up) if !up.ready))
-        };
+        let opening = |key: &ConnKey| matches!(self.conns.get(*key), Some(Some(conn)) if matches!(&conn.side, Side::Upstream(up) if !up.ready));
         if pool.waiting.is_empty() || pool.conns.len() >= limit || pool.conns.iter().any(opening) {
             return;
         }
@@ -166,7 +167,13 @@ impl Plane {
         let stream = match conn.http2.open(forwarded(&call.request, timeout.as_deref()), end, key) {
             Ok(stream) => stream,
             // `conn_with_room` looked before; only a connection that is used up says no now.
-            Err(OpenError::TooManyStreams | OpenError::NotReady | OpenError::GoingAway | OpenError::IdsExhausted | OpenError::Closed) => {
+            Err(
+                OpenError::TooManyStreams
+                | OpenError::NotReady
+                | OpenError::GoingAway
+                | OpenError::IdsExhausted
+                | OpenError::Closed,
+            ) => {
                 let serial = call.serial;
                 let pool = call.pool.and_then(|pool| self.pools.get_mut(&pool));
                 if let Some(pool) = pool {
@@ -202,10 +209,9 @@ impl Plane {
     pub(crate) fn serve_queue(&mut self, pool_key: usize) {
         while let Some(pool) = self.pools.get_mut(&pool_key) {
             let Some(&(key, serial)) = pool.waiting.front() else { break };
-            let waits = self
-                .calls
-                .get(key)
-                .is_some_and(|call| call.serial == serial && call.phase == Phase::Queued && call.pool == Some(pool_key));
+            let waits = self.calls.get(key).is_some_and(|call| {
+                call.serial == serial && call.phase == Phase::Queued && call.pool == Some(pool_key)
+            });
             if !waits {
                 pool.waiting.pop_front();
                 continue;

@@ -1,6 +1,6 @@
 //! Step 1: one worker thread: its event loop, its sockets, its wake-ups. The only file of the data plane with I/O.
 //!
-//! One turn: wait for events; read what can be read and hand it to the [`Plane`]; let deadlines pass; carry out
+//! One turn: wait for events; read what can be read and hand it to the `Plane`; let deadlines pass; carry out
 //! the plane's commands; write every connection that has output once. Nothing here blocks but the wait itself.
 //! The first worker owns the listener and hands the connections to all workers in turn.
 
@@ -116,9 +116,7 @@ fn start(
         merge_at_ms: 0,
         stop_at_ms: None,
     };
-    let thread = thread::Builder::new()
-        .name(format!("worker-{index}"))
-        .spawn(move || event_loop.run())?;
+    let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || event_loop.run())?;
     Ok(Worker { link, thread })
 }
 
@@ -340,7 +338,8 @@ impl EventLoop {
                     return self.take_connections(mine);
                 }
                 // The client gave up while it waited; the next one may be well.
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
                 Err(error) => {
                     tracing::warn!(%error, "accept failed, trying again shortly");
                     acceptor.retry_at_ms = Some(self.plane.now_ms + ACCEPT_PAUSE_MS);

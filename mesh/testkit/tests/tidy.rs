@@ -62,7 +62,7 @@ fn only_the_config_reads_the_environment_in_the_router() {
         .filter(|(path, text)| path.starts_with("router/src/") && !path.contains("tests") && text.contains("env::var"))
         .map(|(path, _)| path)
         .collect();
-    assert_eq!(readers, ["router/src/config.rs"]);
+    assert!(readers.iter().all(|path| path.starts_with("router/src/config")), "{readers:?}");
 }
 
 #[test]

@@ -71,8 +71,8 @@ pub(crate) struct Counters {
 
 /// The outcome of something that ran beside the author.
 enum Event {
-    /// A service was read because of a look-up.
-    Read { service: Arc<str>, answer: Result<Instances, Reason> },
+    /// A service was read because of a look-up; with the catalogue's names if it has no instance.
+    Read { service: Arc<str>, answer: Result<Instances, Reason>, names: Option<Names> },
     /// A watch saw a change.
     Watched {
         service: Arc<str>,
@@ -200,7 +200,11 @@ impl Discovery {
             match lookup {
                 Lookup::Service(service) => self.tasks.spawn(async move {
                     let answer = reads.service_now(&service).await;
-                    Event::Read { service, answer }
+                    let names = match &answer {
+                        Ok(instances) if instances.is_empty() => reads.names().await.ok(),
+                        _ => None,
+                    };
+                    Event::Read { service, answer, names }
                 }),
                 Lookup::GrpcService(grpc) => self.tasks.spawn(async move {
                     let answer = grpc::search(&reads, &grpc).await;
@@ -222,11 +226,16 @@ impl Discovery {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Read { service, answer } => {
+            Event::Read { service, answer, names } => {
                 let lookup = Lookup::Service(service.clone());
                 self.asking.remove(&lookup);
                 match answer {
                     Ok(instances) if instances.is_empty() && !self.entries.contains_key(&service) => {
+                        // The workers' "did you mean" needs the names, also before the catalogue's watch has them.
+                        if let Some(names) = names.filter(|_| self.catalog.is_empty()) {
+                            self.catalog = names;
+                            self.publish();
+                        }
                         self.missing.insert(lookup.clone(), ()).await;
                         self.say_missing(lookup);
                     }

@@ -7,17 +7,16 @@
 mod health;
 mod list;
 mod register;
-mod status;
 mod task_status;
 
-use self::{health::Health, status::status, task_status::Askers};
+use self::{health::Health, task_status::Askers};
 use super::{
     Phase,
     discovery::View,
     instances::Instances,
     reads::{Reads, Reason},
 };
-use crate::directory::Clock;
+use crate::{directory::Clock, error::Error};
 use std::{os::unix::net::UnixStream, sync::Arc};
 use switchboard_proto::agentplatform::{
     AgentInfo, ListAgentsRequest, ListAgentsResponse, ListToolsRequest, ListToolsResponse,
@@ -128,15 +127,15 @@ impl AgentService for Services {
     type StreamTaskStream = Empty<Result<TaskChunk, Status>>;
 
     async fn execute_task(&self, _: Request<TaskRequest>) -> Result<Response<TaskResponse>, Status> {
-        Err(status(status::not_ours("AgentService/ExecuteTask")))
+        Err(Error::not_ours("AgentService/ExecuteTask").into())
     }
 
     async fn stream_task(&self, _: Request<TaskRequest>) -> Result<Response<Self::StreamTaskStream>, Status> {
-        Err(status(status::not_ours("AgentService/StreamTask")))
+        Err(Error::not_ours("AgentService/StreamTask").into())
     }
 
     async fn get_status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        Err(status(status::not_ours("AgentService/GetStatus")))
+        Err(Error::not_ours("AgentService/GetStatus").into())
     }
 
     async fn register_agent(
@@ -160,7 +159,7 @@ impl AgentService for Services {
 #[tonic::async_trait]
 impl ToolService for Services {
     async fn execute_tool(&self, _: Request<ToolRequest>) -> Result<Response<ToolResponse>, Status> {
-        Err(status(status::not_ours("ToolService/ExecuteTool")))
+        Err(Error::not_ours("ToolService/ExecuteTool").into())
     }
 
     async fn list_tools(
@@ -184,7 +183,7 @@ impl ToolService for Services {
 #[tonic::async_trait]
 impl TaskWorker for Services {
     async fn process_task(&self, _: Request<TaskRequest>) -> Result<Response<TaskResponse>, Status> {
-        Err(status(status::not_ours("TaskWorker/ProcessTask")))
+        Err(Error::not_ours("TaskWorker/ProcessTask").into())
     }
 
     async fn get_task_status(

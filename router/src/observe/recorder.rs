@@ -55,10 +55,8 @@ impl Recorder {
                 (labels, 0)
             })
             .1 += 1;
-        let (_, histogram) = self
-            .durations
-            .entry(address(service))
-            .or_insert_with(|| (service.clone(), Histogram::default()));
+        let (_, histogram) =
+            self.durations.entry(address(service)).or_insert_with(|| (service.clone(), Histogram::default()));
         let bucket = BUCKETS_MS.iter().position(|ms| call.duration_us <= ms * 1_000);
         histogram.buckets[bucket.unwrap_or(BUCKETS_MS.len())] += 1;
         histogram.sum_us += call.duration_us;

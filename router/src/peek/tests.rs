@@ -16,7 +16,12 @@ fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
     out
 }
 
-fn run(limits: Limits, encoding: Encoding, bytes: &[u8], chunk: usize) -> (Peek, Result<Progress, PeekError>) {
+fn run(
+    limits: Limits,
+    encoding: Encoding,
+    bytes: &[u8],
+    chunk: usize,
+) -> (Peek, Result<Progress, PeekError>) {
     let mut peek = Peek::new(limits, encoding);
     let mut last = Ok(Progress::NeedMore);
     for piece in bytes.chunks(chunk) {
@@ -89,14 +94,14 @@ fn a_field_number_of_two_bytes_is_found() {
 #[test]
 fn malformed_messages_are_told() {
     for message in [
-        &b"\x12\x05abc"[..],                                      // cut in a value
-        b"\x80",                                                  // cut in a tag
-        b"\x02\x00",                                              // field number 0
-        b"\x16\x00",                                              // wire type 6
-        b"\x0c",                                                  // group end without start
-        b"\x0b",                                                  // group without end
-        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00",      // varint of eleven bytes
-        b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",          // length beyond the message
+        &b"\x12\x05abc"[..],                                 // cut in a value
+        b"\x80",                                             // cut in a tag
+        b"\x02\x00",                                         // field number 0
+        b"\x16\x00",                                         // wire type 6
+        b"\x0c",                                             // group end without start
+        b"\x0b",                                             // group without end
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00", // varint of eleven bytes
+        b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",     // length beyond the message
     ] {
         let (_, result) = run(LIMITS, Encoding::Identity, &framed(0, message), 1);
         assert_eq!(result, Err(PeekError::Malformed), "{message:x?}");
@@ -127,8 +132,7 @@ fn a_long_message_is_decided_early_and_watched_to_its_end() {
 
 #[test]
 fn an_id_longer_than_any_valid_one_is_cut_and_marked() {
-    let (peek, result) =
-        run(LIMITS, Encoding::Identity, &framed(0, &request(&"a".repeat(5_000), "")), 999);
+    let (peek, result) = run(LIMITS, Encoding::Identity, &framed(0, &request(&"a".repeat(5_000), "")), 999);
     assert_eq!((result, peek.id().len(), peek.id_too_long()), (Ok(Progress::Decided), ID_MAX, true));
 }
 

@@ -188,8 +188,7 @@ fn calls_given_up_in_the_queue_do_not_take_the_places_of_others() {
         router.set("agent-mute", &[mute.addr]);
         let client = Client::connect(router.addr).await;
         for id in ["mute", "unknown"] {
-            let gauge =
-                if id == "mute" { "switchboard_calls_queued" } else { "switchboard_calls_parked" };
+            let gauge = if id == "mute" { "switchboard_calls_queued" } else { "switchboard_calls_parked" };
             // One stays, so that the queue is never empty; many others come and go behind it.
             let mut first = client.open(EXECUTE_TASK, &[]).await.unwrap();
             first.send(&task(id, "x").encode_to_vec()).await.unwrap();

@@ -87,13 +87,9 @@ fn every_unit_is_understood_and_passed_on_as_what_is_left() {
         let router = TestRouter::start().await;
         router.set("agent-echo", &[echo.addr]);
         let client = Client::connect(router.addr).await;
-        for (timeout, ms) in [
-            ("1H", 3_600_000),
-            ("2M", 120_000),
-            ("30S", 30_000),
-            ("20000m", 20_000),
-            ("20000000u", 20_000),
-        ] {
+        for (timeout, ms) in
+            [("1H", 3_600_000), ("2M", 120_000), ("30S", 30_000), ("20000m", 20_000), ("20000000u", 20_000)]
+        {
             let answer = client.unary(EXECUTE_TASK, &[("grpc-timeout", timeout)], &task("echo", "x")).await;
             assert_eq!(answer.status(), 0);
             let left = millis(&echo.last_header("grpc-timeout"));

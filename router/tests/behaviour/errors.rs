@@ -136,7 +136,11 @@ fn a_first_message_that_does_not_come_in_time_is_deadline_exceeded() {
             }
             let began = Instant::now();
             let answer = call.answer().await.unwrap();
-            assert_eq!((answer.status(), answer.reason().as_str()), (4, "FIRST_MESSAGE_TIMEOUT"), "{beginning:?}");
+            assert_eq!(
+                (answer.status(), answer.reason().as_str()),
+                (4, "FIRST_MESSAGE_TIMEOUT"),
+                "{beginning:?}"
+            );
             assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         }
         router.settled().await;

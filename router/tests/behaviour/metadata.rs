@@ -30,7 +30,11 @@ fn request_headers_reach_the_backend_as_they_were_sent() {
         let got = &requests[0].headers;
         for (name, _) in headers {
             let sent: Vec<_> = headers.iter().filter(|(n, _)| *n == name).map(|(_, v)| *v).collect();
-            assert_eq!(got.get_all(name).iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>(), sent, "{name}");
+            assert_eq!(
+                got.get_all(name).iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>(),
+                sent,
+                "{name}"
+            );
         }
         assert_eq!(got["te"], "trailers");
         assert_eq!(got["content-type"], "application/grpc");
@@ -47,7 +51,8 @@ fn response_headers_and_trailers_reach_the_client_as_they_were_sent() {
         let backend = Backend::start(move |mut call: Incoming| {
             let value = value.clone();
             async move {
-                let mut out = call.begin(&[("x-head-bin", "AQI"), ("x-two", "1"), ("x-two", "2"), ("x-e", "")]);
+                let mut out =
+                    call.begin(&[("x-head-bin", "AQI"), ("x-two", "1"), ("x-two", "2"), ("x-e", "")]);
                 out.send(b"payload").await.unwrap();
                 out.finish(&[
                     ("grpc-status", "0"),

@@ -32,7 +32,8 @@ fn an_id_without_suffix_takes_the_kind_of_the_method() {
         let worker = Backend::echo("worker").await;
         let weather = Backend::start(async |mut call: Incoming| {
             let request = call.messages.decode::<ToolRequest>().await.unwrap().unwrap();
-            call.reply(&ToolResponse { result: request.tool_id, success: true, ..ToolResponse::default() }).await;
+            call.reply(&ToolResponse { result: request.tool_id, success: true, ..ToolResponse::default() })
+                .await;
         })
         .await;
         let router = TestRouter::start().await;
@@ -142,7 +143,8 @@ fn a_gzip_compressed_first_message_is_read_and_passed_on_as_it_is() {
     run(async {
         let backend = Backend::start(async |mut call: Incoming| {
             let raw = call.messages.next().await.unwrap().unwrap();
-            call.reply(&TaskResponse { output: format!("{} bytes", raw.len()), ..TaskResponse::default() }).await;
+            call.reply(&TaskResponse { output: format!("{} bytes", raw.len()), ..TaskResponse::default() })
+                .await;
         })
         .await;
         let router = TestRouter::start().await;

@@ -6,10 +6,7 @@
 //! | `echo-agent`, `echo-agent@v2` | SERVING with a healthy instance, NOT_SERVING with none of those known |
 //! | anything else | NOT_FOUND; in Watch SERVICE_UNKNOWN, until it is known |
 
-use super::{
-    OWN_SERVICES, Phase, Services,
-    status::{error, registry, status},
-};
+use super::{OWN_SERVICES, Phase, Services};
 use crate::{
     control::reads::Reason,
     error::{Code, Error},
@@ -64,8 +61,8 @@ impl health_server::Health for Health {
         let name = named(request)?;
         match self.0.health(&name).await {
             Ok(Some(serving)) => Ok(Response::new(response(serving))),
-            Ok(None) => Err(status(unknown(&name))),
-            Err(reason) => Err(status(registry(&format!("health of {name}"), &reason))),
+            Ok(None) => Err(unknown(&name).into()),
+            Err(reason) => Err(Error::registry_failed(&format!("health of {name}"), &reason).into()),
         }
     }
 
@@ -119,7 +116,7 @@ impl Watched {
             }
             if closing {
                 self.ended = true;
-                return Some(Err(status(Error::shutting_down())));
+                return Some(Err(Error::shutting_down().into()));
             }
             // Whatever comes first, a look costs little; a closed channel means that the router is ending.
             tokio::select! {
@@ -137,10 +134,10 @@ fn response(serving: ServingStatus) -> HealthCheckResponse {
 
 fn named(request: Request<HealthCheckRequest>) -> Result<String, Status> {
     let name = request.into_inner().service;
-    if name.len() > MAX_NAME_BYTES { Err(status(unknown("a name of that length"))) } else { Ok(name) }
+    if name.len() > MAX_NAME_BYTES { Err(unknown("a name of that length").into()) } else { Ok(name) }
 }
 
 fn unknown(name: &str) -> Error {
     let message = format!("{} is neither a service of the router nor a registered ID", name.escape_debug());
-    error(Code::NotFound, "ID_UNKNOWN", message)
+    Error::new(Code::NotFound, "ID_UNKNOWN", message)
 }

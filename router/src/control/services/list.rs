@@ -1,10 +1,7 @@
 //! ListAgents, ListTools, ListWorkers: what is registered and has a healthy instance, as it describes itself.
 
-use super::{
-    Services,
-    status::{registry, status},
-};
-use crate::control::instances::Instances;
+use super::Services;
+use crate::{control::instances::Instances, error::Error};
 use switchboard_proto::agentplatform::{AgentInfo, ToolInfo, ToolParameter, WorkerInfo};
 use switchboard_registry::{ClientId, Description, Kind, Parameter};
 use tonic::Status;
@@ -23,7 +20,8 @@ impl Services {
     pub(super) async fn list(&self, kind: Kind, filter: &str) -> Result<Vec<Listed>, Status> {
         let of_kind = |name: &str| ClientId::from_service(name).is_some_and(|id| id.kind == kind);
         let services = self.reads.services_named(of_kind).await;
-        let services = services.map_err(|reason| status(registry(&format!("list of {kind}s"), &reason)))?;
+        let services =
+            services.map_err(|reason| Error::registry_failed(&format!("list of {kind}s"), &reason))?;
         let filter = filter.trim().to_lowercase();
         let mut listed: Vec<Listed> = services
             .iter()

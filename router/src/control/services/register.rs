@@ -2,13 +2,11 @@
 //!
 //! Nobody keeps such an entry alive but the registry's own check of the endpoint, which also removes it.
 
-use super::{
-    Services,
-    status::{invalid, registry, status},
-};
+use super::Services;
+use crate::error::Error;
 use std::net::IpAddr;
 use switchboard_proto::agentplatform::{AgentInfo, RegistrationResponse, ToolInfo};
-use switchboard_registry::{ClientId, Description, Error, Kind, Parameter, Registration};
+use switchboard_registry::{ClientId, Description, Kind, Parameter, Registration};
 use tonic::{Response, Status};
 use tracing::info;
 
@@ -24,20 +22,20 @@ impl Services {
         endpoint: &str,
         description: Description,
     ) -> Result<Response<RegistrationResponse>, Status> {
-        let id =
-            own_id(kind, id).map_err(|message| status(invalid("ID_ILL_FORMED", id_field(kind), message)))?;
+        let id = own_id(kind, id)
+            .map_err(|message| Error::invalid_field("ID_ILL_FORMED", id_field(kind), &message))?;
         let (host, port) = host_port(endpoint)
-            .map_err(|message| status(invalid("ENDPOINT_ILL_FORMED", "endpoint", message)))?;
+            .map_err(|message| Error::invalid_field("ENDPOINT_ILL_FORMED", "endpoint", &message))?;
         let mut registration = Registration::new(id.service(), host, port);
         registration.tags = vec![kind.to_string()];
         registration.meta = Description { kind: Some(kind), ..description }.encode();
         let answer = self.reads.client().register(&registration).await;
-        if let Err(Error::Name { reason, .. }) = &answer {
-            return Err(status(invalid("ENDPOINT_ILL_FORMED", "endpoint", (*reason).to_owned())));
+        if let Err(switchboard_registry::Error::Name { reason, .. }) = &answer {
+            return Err(Error::invalid_field("ENDPOINT_ILL_FORMED", "endpoint", reason).into());
         }
         self.reads
             .noted(answer)
-            .map_err(|reason| status(registry(&format!("registration of {id}"), &reason)))?;
+            .map_err(|reason| Error::registry_failed(&format!("registration of {id}"), &reason))?;
         info!(%id, endpoint, service_id = registration.id, "registered on request");
         Ok(Response::new(RegistrationResponse {
             success: true,

@@ -3,10 +3,7 @@
 //! Of each service only the instance that owns the task ID is asked, by the same hash as the data plane routes
 //! calls that name their worker. The first one that knows the task answers.
 
-use super::{
-    Services,
-    status::{error, invalid, registry, retry, status, with},
-};
+use super::Services;
 use crate::{
     balance::affinity,
     control::instances::Instances,
@@ -26,6 +23,8 @@ use tonic::{
     transport::{Channel, Endpoint as Target},
 };
 
+/// Longest text of a client that is repeated in an error's facts.
+const MAX_FACT_CHARS: usize = 128;
 /// Workers asked at the same time.
 const AT_ONCE: usize = 8;
 /// One worker that does not answer must not use up the caller's deadline for the others.
@@ -71,11 +70,11 @@ impl Services {
     ) -> Result<Response<TaskStatusResponse>, Status> {
         let (metadata, _, TaskStatusRequest { task_id, .. }) = request.into_parts();
         if task_id.is_empty() {
-            return Err(status(invalid("TASK_ID_MISSING", "task_id", "say which task".to_owned())));
+            return Err(Error::invalid_field("TASK_ID_MISSING", "task_id", "say which task").into());
         }
         let of_kind = |name: &str| ClientId::from_service(name).is_some_and(|id| id.kind == Kind::Worker);
         let services = self.reads.services_named(of_kind).await;
-        let services = services.map_err(|reason| status(registry("list of workers", &reason)))?;
+        let services = services.map_err(|reason| Error::registry_failed("list of workers", &reason))?;
         let asked: Vec<_> = services
             .iter()
             .map(|(service, instances)| self.ask(service, instances, &metadata, &task_id))
@@ -89,11 +88,11 @@ impl Services {
                 Said::Nothing(why) => silent.push(why),
             }
         }
-        Err(status(if silent.is_empty() {
-            unknown(&task_id, services.len())
-        } else {
-            unsure(&task_id, &silent)
-        }))
+        let error = match silent.is_empty() {
+            true => unknown(services.len()),
+            false => unsure(&silent),
+        };
+        Err(error.with("task_id", task_id.chars().take(MAX_FACT_CHARS).collect::<String>()).into())
     }
 
     /// Asks the instance of one worker service that owns the task.
@@ -159,14 +158,14 @@ fn endpoints(service: &Arc<str>, instances: &Instances) -> Vec<Arc<Endpoint>> {
     endpoint.collect()
 }
 
-fn unknown(task_id: &str, workers: usize) -> Error {
+fn unknown(workers: usize) -> Error {
     let message = format!(
         "none of {workers} worker services knows the task: name its worker in worker_id, or see how long it keeps its history"
     );
-    with(error(Code::NotFound, "TASK_UNKNOWN", message), "task_id", task_id)
+    Error::new(Code::NotFound, "TASK_UNKNOWN", message)
 }
 
-fn unsure(task_id: &str, silent: &[String]) -> Error {
+fn unsure(silent: &[String]) -> Error {
     let message = format!("the task may be known to workers that did not answer: {}", silent.join("; "));
-    retry(with(error(Code::Unavailable, "WORKERS_UNREACHABLE", message), "task_id", task_id))
+    Error::new(Code::Unavailable, "WORKERS_UNREACHABLE", message).retry_after(Duration::from_secs(1))
 }

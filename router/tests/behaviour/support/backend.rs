@@ -287,8 +287,13 @@ impl Incoming {
     pub(crate) async fn echo(mut self, name: &str) {
         let Ok(Some(request)) = self.messages.decode::<TaskRequest>().await else { return };
         let output = format!("{name}: {}", request.input);
-        self.reply(&TaskResponse { task_id: request.task_id, output, success: true, ..TaskResponse::default() })
-            .await;
+        self.reply(&TaskResponse {
+            task_id: request.task_id,
+            output,
+            success: true,
+            ..TaskResponse::default()
+        })
+        .await;
     }
 
     /// Never answers; returns when the router gives the call up.

@@ -123,7 +123,8 @@ impl TestRouter {
 
     /// Sets a service's healthy instances, by address.
     pub(crate) fn set(&self, service: &str, addrs: &[SocketAddr]) {
-        let instance = |(index, addr): (usize, &SocketAddr)| Instance::new(&format!("{service}-{index}"), *addr);
+        let instance =
+            |(index, addr): (usize, &SocketAddr)| Instance::new(&format!("{service}-{index}"), *addr);
         self.set_instances(service, addrs.iter().enumerate().map(instance).collect());
     }
 
