@@ -117,10 +117,11 @@ impl App {
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
         let (lookups, asked) = mpsc::channel(LOOKUPS);
         let (local, sockets) = mpsc::channel(LOCAL_SOCKETS);
+        let (finished, access) = mpsc::channel(control::ACCESS_QUEUE);
         let setup = worker::Setup {
             config: config.clone(),
             clock,
-            control: ControlLink { lookups, local },
+            control: ControlLink { lookups, local, access: config.access_log.then_some(finished) },
             metrics: metrics.clone(),
             routes,
         };
@@ -134,6 +135,7 @@ impl App {
             workers: workers.iter().map(|worker| worker.link.clone()).collect(),
             lookups: asked,
             local: sockets,
+            access,
             admin: admin_listener,
             grpc,
         };

@@ -7,9 +7,11 @@
 //! | `services` | the router's own gRPC services: lists, registration, health, reflection |
 //! | `registration` | keeps the router itself in the registry |
 //! | `admin` | the HTTP port for operators |
+//! | `access` | the access log |
 //!
 //! It meets the data plane in [`crate::link`] only and is never waited for by it.
 
+mod access;
 mod admin;
 mod discovery;
 mod freshness;
@@ -20,12 +22,13 @@ mod registration;
 mod resolve;
 mod services;
 
+pub(crate) use access::QUEUE as ACCESS_QUEUE;
 pub use admin::probe;
 
 use crate::{
     config::Config,
     directory::Clock,
-    link::{Lookup, WorkerLink},
+    link::{AccessRecord, Lookup, WorkerLink},
     observe::Metrics,
 };
 use discovery::Discovery;
@@ -71,6 +74,8 @@ pub(crate) struct Setup {
     pub(crate) lookups: mpsc::Receiver<Lookup>,
     /// Their sockets to the router's own services.
     pub(crate) local: mpsc::Receiver<UnixStream>,
+    /// Their finished calls, where the access log is on.
+    pub(crate) access: mpsc::Receiver<AccessRecord>,
     /// The bound admin port.
     pub(crate) admin: std::net::TcpListener,
     /// The bound address of the gRPC port.
@@ -93,7 +98,7 @@ impl Control {
     /// # Errors
     /// The admin port cannot be taken over by the runtime.
     pub(crate) fn start(setup: Setup) -> io::Result<Self> {
-        let Setup { config, client, clock, metrics, workers, lookups, local, admin, grpc } = setup;
+        let Setup { config, client, clock, metrics, workers, lookups, local, access, admin, grpc } = setup;
         admin.set_nonblocking(true)?;
         let admin = tokio::net::TcpListener::from_std(admin)?;
         let (phase, phases) = watch::channel(Phase::Running);
@@ -113,6 +118,7 @@ impl Control {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(discovery.run());
+        tasks.spawn(access::log(access));
         tasks.spawn(services::serve(services, local, config.reflection));
         tasks.spawn(admin::serve(admin, Arc::new(shown)));
         let registration = tokio::spawn(registration::keep(config, client, grpc, phases));

@@ -3,7 +3,7 @@
 //! Worker threads ask ([`Lookup`]) over a bounded queue and never wait for an answer; the control plane answers
 //! all of them with an [`Update`] and wakes their event loops. This is the only contact between the two.
 
-use crate::directory::Directory;
+use crate::{directory::Directory, worker::Source};
 use std::{
     net::TcpStream,
     os::unix::net::UnixStream,
@@ -30,7 +30,7 @@ pub enum Update {
     /// The registry could not be asked; the text says why, fit for a client's eyes.
     LookupFailed(Lookup, Arc<str>),
     /// A client connection, accepted elsewhere, is this worker's from now on.
-    Connection(TcpStream),
+    Connection(TcpStream, Source),
     /// Announce the end to all clients: GOAWAY in two steps, existing calls go on.
     Drain,
     /// End the remaining calls with UNAVAILABLE, flush, and leave the loop.
@@ -59,4 +59,23 @@ pub struct ControlLink {
     pub lookups: tokio::sync::mpsc::Sender<Lookup>,
     /// The control plane's ends of socket pairs on which a worker thread calls the router's own services.
     pub local: tokio::sync::mpsc::Sender<UnixStream>,
+    /// Finished calls, where the access log is on. A full queue costs records, which are counted.
+    pub access: Option<tokio::sync::mpsc::Sender<AccessRecord>>,
+}
+
+/// One finished call, for the access log.
+#[derive(Debug)]
+pub struct AccessRecord {
+    /// `x-request-id`, the client's or the router's.
+    pub request_id: Box<[u8]>,
+    /// Path of a method that the contract knows.
+    pub method: Option<Arc<str>>,
+    /// Consul service, if the call got as far.
+    pub service: Option<Arc<str>>,
+    /// The gRPC status.
+    pub code: u8,
+    /// Whether the router made the status, not the backend.
+    pub by_router: bool,
+    /// From request headers to the end, in microseconds.
+    pub duration_us: u64,
 }

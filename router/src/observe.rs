@@ -80,6 +80,8 @@ pub struct Metrics {
     pub downstream_protocol_errors_total: AtomicU64,
     /// HTTP/2 connection errors found in what instances sent.
     pub upstream_protocol_errors_total: AtomicU64,
+    /// Lines of the access log that its full queue cost.
+    pub access_records_lost_total: AtomicU64,
     /// Bytes read from and written to clients.
     pub downstream_bytes: [AtomicU64; 2],
     /// Bytes read from and written to instances.
@@ -158,6 +160,12 @@ impl Metrics {
                 "counter",
                 "HTTP/2 connection errors of instances",
                 value(&self.upstream_protocol_errors_total),
+            ),
+            (
+                "access_records_lost_total",
+                "counter",
+                "Access log lines lost to a full queue",
+                value(&self.access_records_lost_total),
             ),
             (
                 "downstream_read_bytes_total",

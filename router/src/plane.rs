@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     directory::Directory,
     downstream::Downstream,
-    link::{Lookup, Update},
+    link::{AccessRecord, Lookup, Update},
     observe::{Metrics, Recorder},
     route::RouteTable,
     timers::Timers,
@@ -41,7 +41,7 @@ pub(crate) type CallKey = usize;
 pub(crate) type CallRef = (CallKey, u64);
 
 /// What the plane asks of the event loop, in this order.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Command {
     /// Connect the new connection to an instance.
     Connect { conn: ConnKey, addr: SocketAddr },
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Close { conn: ConnKey },
     /// Ask the control plane.
     Lookup(Lookup),
+    /// Write a line of the access log.
+    Access(Box<AccessRecord>),
 }
 
 /// One connection.
@@ -377,7 +379,7 @@ impl Plane {
             Update::Snapshot(directory) => self.swap_directory(directory),
             Update::Missing(lookup) => self.lookup_missing(&lookup),
             Update::LookupFailed(lookup, why) => self.lookup_failed(&lookup, &why),
-            Update::Connection(_) => {}
+            Update::Connection(..) => {}
             Update::Drain => self.drain(),
             Update::Stop => self.stop(),
         }

@@ -19,7 +19,9 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, LazyLock, atomic::Ordering::Relaxed},
 };
-use switchboard_http2::{self as http2, ConnectionError, ErrorCode, Event, HeadersKind, NO_KEY, OpenError};
+use switchboard_http2::{
+    self as http2, ConnectionError, ErrorCode, Event, HeadersKind, NO_KEY, OpenError, StreamId,
+};
 
 /// The status CANCELLED.
 const CANCELLED: u8 = 1;
@@ -30,7 +32,15 @@ pub(crate) struct Upstream {
     pool: usize,
     /// The peer's SETTINGS came: streams may be opened.
     ready: bool,
+    /// RST_STREAMs sent since the last pause, and the streams whose turn comes after the next.
+    resets: usize,
+    resets_waiting: VecDeque<StreamId>,
 }
+
+/// RST_STREAMs that an instance gets at a time, and the pause before more. Servers end a connection for too many
+/// (h2: at 20 resets of streams that it has not taken up), and other clients' calls are on it.
+const RESETS_AT_ONCE: usize = 8;
+const RESETS_PAUSE_MS: u64 = 25;
 
 /// The connections of one worker thread to one instance.
 #[derive(Debug)]
@@ -53,6 +63,12 @@ static LOCAL: LazyLock<Arc<Endpoint>> = LazyLock::new(|| {
         load: Arc::default(),
     })
 });
+
+impl Upstream {
+    fn new(pool: usize) -> Self {
+        Upstream { pool, ready: false, resets: 0, resets_waiting: VecDeque::new() }
+    }
+}
 
 fn pool_key(endpoint: &Endpoint) -> usize {
     Arc::as_ptr(&endpoint.load) as usize
@@ -117,15 +133,21 @@ impl Plane {
         self.grow(pool_key);
     }
 
-    /// The first connection of the pool that takes another stream now.
+    /// The first connection of the pool that takes another stream now: one that is not busy writing, or, where no
+    /// further one may be opened, any.
     fn conn_with_room(&self, pool: usize) -> Option<ConnKey> {
         let pool = self.pools.get(&pool)?;
         let high_water = self.config.upstream_http2.output_high_water;
-        pool.conns.iter().copied().find(|&key| {
-            matches!(self.conns.get(key), Some(Some(conn)) if !conn.closing
+        let room = |key: &ConnKey, output_max: usize| {
+            matches!(self.conns.get(*key), Some(Some(conn)) if !conn.closing
                 && conn.http2.available_streams() > 0
-                && conn.http2.output().len() < high_water)
-        })
+                && conn.http2.output().len() < output_max)
+        };
+        let found = pool.conns.iter().find(|key| room(key, high_water)).copied();
+        if found.is_some() || pool.conns.len() < self.config.connections_per_endpoint {
+            return found;
+        }
+        pool.conns.iter().find(|key| room(key, usize::MAX)).copied()
     }
 
     /// Opens another connection if calls wait, none is being opened, and the limit allows it.
@@ -148,7 +170,7 @@ impl Plane {
             ..self.config.upstream_http2.clone()
         };
         let http2 = http2::Connection::client(config);
-        let conn = self.insert(http2, Side::Upstream(Upstream { pool: pool_key, ready: false }));
+        let conn = self.insert(http2, Side::Upstream(Upstream::new(pool_key)));
         if let Some(pool) = self.pools.get_mut(&pool_key) {
             pool.conns.push(conn);
         }
@@ -337,8 +359,54 @@ impl Plane {
         self.mark(key);
     }
 
+    /// Resets a stream whose call has left it. In a storm of cancelled calls the stream stays a while instead, and
+    /// what still comes on it is dropped: one client's resets must not cost the others their connection.
+    pub(crate) fn reset_upstream(&mut self, key: ConnKey, stream: StreamId) {
+        let at_ms = self.now_ms + RESETS_PAUSE_MS;
+        let Some(conn) = self.conn(key) else { return };
+        conn.http2.set_key(stream, NO_KEY);
+        let Side::Upstream(state) = &mut conn.side else { return };
+        if !conn.http2.contains(stream) || conn.closing {
+            return self.mark(key);
+        }
+        state.resets_waiting.push_back(stream);
+        if state.resets == 0 {
+            self.conn_timers.set(key, at_ms);
+        }
+        self.send_resets(key);
+    }
+
+    /// Sends the resets whose turn it is.
+    fn send_resets(&mut self, key: ConnKey) {
+        let Some(conn) = self.conn(key) else { return };
+        let Side::Upstream(state) = &mut conn.side else { return };
+        while state.resets < RESETS_AT_ONCE
+            && let Some(stream) = state.resets_waiting.pop_front()
+        {
+            // It may have ended by itself while it waited.
+            if conn.http2.contains(stream) {
+                conn.http2.reset(stream, ErrorCode::CANCEL);
+                state.resets += 1;
+            }
+        }
+        self.mark(key);
+    }
+
+    /// No connection in time, or, once there is one, the end of a pause between resets.
     pub(crate) fn upstream_timeout(&mut self, key: ConnKey) {
-        self.lost(key, "no connection within the connect timeout");
+        let at_ms = self.now_ms + RESETS_PAUSE_MS;
+        let Some(conn) = self.conn(key) else { return };
+        let Side::Upstream(state) = &mut conn.side else { return };
+        if !state.ready {
+            return self.lost(key, "no connection within the connect timeout");
+        }
+        let pool_key = state.pool;
+        state.resets = 0;
+        if !state.resets_waiting.is_empty() {
+            self.conn_timers.set(key, at_ms);
+            self.send_resets(key);
+            self.serve_queue(pool_key);
+        }
     }
 
     /// The connection is gone: ends or retries its calls. The caller removes it.

@@ -4,6 +4,11 @@
 //! the plane's commands; write every connection that has output once. Nothing here blocks but the wait itself.
 //! The first worker owns the listener and hands the connections to all workers in turn.
 
+mod sources;
+
+pub use sources::Source;
+use sources::Sources;
+
 use crate::{
     config::Config,
     directory::Clock,
@@ -19,7 +24,7 @@ use mio::{
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::Shutdown,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -82,7 +87,13 @@ pub fn spawn_all(setup: &Setup, listener: std::net::TcpListener) -> io::Result<V
         let acceptor = match listener.take() {
             Some(mut listener) => {
                 poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-                Some(Acceptor { listener, links: links.clone(), turn: 0, retry_at_ms: None })
+                Some(Acceptor {
+                    listener,
+                    links: links.clone(),
+                    sources: Sources::new(setup.config.max_connections_per_source),
+                    turn: 0,
+                    retry_at_ms: None,
+                })
             }
             None => None,
         };
@@ -124,6 +135,7 @@ fn start(
 struct Acceptor {
     listener: TcpListener,
     links: Vec<WorkerLink>,
+    sources: Sources,
     turn: usize,
     retry_at_ms: Option<u64>,
 }
@@ -139,6 +151,8 @@ struct Socket {
     paused: bool,
     /// The sending side is shut.
     shut: bool,
+    /// Counts the connection for its source address, until the socket is dropped.
+    _source: Option<Source>,
     /// The beginning of a frame whose rest has not come.
     partial: Vec<u8>,
 }
@@ -238,12 +252,19 @@ impl EventLoop {
             for command in commands {
                 match command {
                     Command::Connect { conn, addr } => match TcpStream::connect(addr) {
-                        Ok(stream) => self.adopt(conn, Stream::Tcp(stream), true),
+                        Ok(stream) => self.adopt(conn, Stream::Tcp(stream), true, None),
                         Err(error) => self.plane.lost(conn, &error.to_string()),
                     },
                     Command::ConnectLocal { conn } => self.connect_local(conn),
                     Command::Close { conn } => self.close(conn),
                     Command::Lookup(lookup) => self.lookup(lookup),
+                    Command::Access(record) => {
+                        if let Some(access) = &self.control.access
+                            && access.try_send(*record).is_err()
+                        {
+                            self.metrics.access_records_lost_total.fetch_add(1, Relaxed);
+                        }
+                    }
                 }
             }
         }
@@ -263,13 +284,13 @@ impl EventLoop {
             Ok(ours)
         });
         match pair {
-            Ok(ours) => self.adopt(conn, Stream::Local(UnixStream::from_std(ours)), false),
+            Ok(ours) => self.adopt(conn, Stream::Local(UnixStream::from_std(ours)), false, None),
             Err(error) => self.plane.lost(conn, &error.to_string()),
         }
     }
 
     /// Registers a connection's socket.
-    fn adopt(&mut self, conn: ConnKey, mut stream: Stream, connecting: bool) {
+    fn adopt(&mut self, conn: ConnKey, mut stream: Stream, connecting: bool, source: Option<Source>) {
         if let Stream::Tcp(tcp) = &stream {
             // Small messages must not wait for each other; without it they do, and nothing else is wrong.
             let _ = tcp.set_nodelay(true);
@@ -286,8 +307,15 @@ impl EventLoop {
         if conn >= self.sockets.len() {
             self.sockets.resize_with(conn + 1, || None);
         }
-        let socket =
-            Socket { stream, connecting, blocked: false, paused: false, shut: false, partial: Vec::new() };
+        let socket = Socket {
+            stream,
+            connecting,
+            blocked: false,
+            paused: false,
+            shut: false,
+            _source: source,
+            partial: Vec::new(),
+        };
         self.sockets[conn] = Some(socket);
         self.plane.mark(conn);
     }
@@ -305,7 +333,9 @@ impl EventLoop {
     fn updates(&mut self) {
         while let Ok(update) = self.inbox.try_recv() {
             match update {
-                Update::Connection(stream) => self.take_connection(TcpStream::from_std(stream)),
+                Update::Connection(stream, source) => {
+                    self.take_connection(TcpStream::from_std(stream), source);
+                }
                 Update::Drain => {
                     self.plane.update(Update::Drain);
                 }
@@ -325,13 +355,18 @@ impl EventLoop {
         let mut mine = Vec::new();
         for _ in 0..ACCEPTS_PER_TURN {
             match acceptor.listener.accept() {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
+                    // A source with too many connections is told at once: the socket is dropped.
+                    let Some(source) = acceptor.sources.admit(address.ip()) else {
+                        self.metrics.downstream_connections_refused_total.fetch_add(1, Relaxed);
+                        continue;
+                    };
                     let turn = acceptor.turn % acceptor.links.len();
                     acceptor.turn = acceptor.turn.wrapping_add(1);
                     if turn == self.index {
-                        mine.push(stream);
+                        mine.push((stream, source));
                     } else {
-                        acceptor.links[turn].send(Update::Connection(stream.into()));
+                        acceptor.links[turn].send(Update::Connection(stream.into(), source));
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -359,16 +394,16 @@ impl EventLoop {
         }
     }
 
-    fn take_connections(&mut self, streams: Vec<TcpStream>) {
-        for stream in streams {
-            self.take_connection(stream);
+    fn take_connections(&mut self, streams: Vec<(TcpStream, Source)>) {
+        for (stream, source) in streams {
+            self.take_connection(stream, source);
         }
     }
 
-    fn take_connection(&mut self, stream: TcpStream) {
+    fn take_connection(&mut self, stream: TcpStream, source: Source) {
         // Past the limit the socket is dropped, which tells the client at once.
         if let Some(conn) = self.plane.accept() {
-            self.adopt(conn, Stream::Tcp(stream), false);
+            self.adopt(conn, Stream::Tcp(stream), false, Some(source));
             self.run_commands();
         }
     }

@@ -3,8 +3,9 @@
 use super::{Call, Phase};
 use crate::{
     error::Error,
+    link::AccessRecord,
     observe::{Finished, Origin},
-    plane::{CallKey, Plane, Side},
+    plane::{CallKey, Command, Plane, Side},
 };
 use std::sync::atomic::Ordering::Relaxed;
 use switchboard_http2::{ErrorCode, NO_KEY};
@@ -99,6 +100,17 @@ impl Plane {
             origin,
             duration_us: self.now_us.saturating_sub(call.began_us),
         });
+        if self.config.access_log {
+            let record = AccessRecord {
+                request_id: call.request_id.clone(),
+                method: call.method.as_ref().map(|method| method.path.clone()),
+                service: call.service.clone(),
+                code,
+                by_router: origin == Origin::Router,
+                duration_us: self.now_us.saturating_sub(call.began_us),
+            };
+            self.command(Command::Access(Box::new(record)));
+        }
     }
 
     /// Ends the call's part at its instance: the stream is reset unless both sides are done with it.
@@ -119,13 +131,7 @@ impl Plane {
         }
         call.phase = Phase::Reading;
         if let Some((up, stream)) = up {
-            if let Some(conn) = self.conn(up) {
-                conn.http2.set_key(stream, NO_KEY);
-                if conn.http2.contains(stream) {
-                    conn.http2.reset(stream, ErrorCode::CANCEL);
-                }
-            }
-            self.mark(up);
+            self.reset_upstream(up, stream);
         }
         if let Some(pool) = pool {
             self.serve_queue(pool);

@@ -108,11 +108,20 @@ fn the_code_of_a_backends_reset_passes() {
         let router = TestRouter::start().await;
         router.set("agent-echo", &[backend.addr]);
         let client = Client::connect(router.addr).await;
-        for code in [Reason::CANCEL, Reason::INTERNAL_ERROR, Reason::ENHANCE_YOUR_CALM, 0x77.into()] {
+        for code in [
+            Reason::CANCEL,
+            Reason::INTERNAL_ERROR,
+            Reason::ENHANCE_YOUR_CALM,
+            0x77.into(),
+            Reason::REFUSED_STREAM,
+        ] {
             let value = u32::from(code).to_string();
-            let mut call = client.open(STREAM_TASK, &[("x-code", &value)]).await.unwrap();
-            call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
-            assert_eq!(call.answer().await.unwrap_err(), Gone(Some(code)));
+            // Before the response a refused stream is another matter: see retry.rs.
+            if code != Reason::REFUSED_STREAM {
+                let mut call = client.open(STREAM_TASK, &[("x-code", &value)]).await.unwrap();
+                call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+                assert_eq!(call.answer().await.unwrap_err(), Gone(Some(code)));
+            }
             let headers = [("x-code", value.as_str()), ("x-begun", "1")];
             let mut call = client.open(STREAM_TASK, &headers).await.unwrap();
             call.send(&task("echo", "x").encode_to_vec()).await.unwrap();

@@ -188,9 +188,26 @@ fn what_is_not_grpc_is_answered_as_http() {
         ] {
             let headers = [("content-type", content_type)];
             let call = client.request(method, EXECUTE_TASK, &headers, true).await.unwrap();
-            let answer = call.answer().await.unwrap();
-            assert_eq!(answer.http_status, status, "{method} {content_type}");
-            assert!(answer.message().contains("application/grpc"), "{}", answer.message());
+            let (_, mut response) = call.response().await.unwrap();
+            assert_eq!(response.http_status, status, "{method} {content_type}");
+            assert_eq!(response.headers["content-type"], "text/plain; charset=utf-8");
+            assert!(response.messages.drain().await > 50);
+        }
+        router.settled().await;
+    });
+}
+
+#[test]
+fn what_is_not_grpc_is_answered_when_it_ends_or_when_it_takes_too_long() {
+    run(async {
+        let router = TestRouter::with(|config| config.first_message_wait = Duration::from_millis(100)).await;
+        let client = Client::connect(router.addr).await;
+        for end in [true, false] {
+            let headers = [("content-type", "application/json")];
+            let mut call = client.open(EXECUTE_TASK, &headers).await.unwrap();
+            call.raw(Bytes::from(vec![b'{'; 3 << 20]), end).await.unwrap();
+            let (_request, response) = call.response().await.unwrap();
+            assert_eq!(response.http_status, 415, "{end}");
         }
         router.settled().await;
     });

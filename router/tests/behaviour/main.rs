@@ -1,12 +1,17 @@
 //! Behaviour of the data plane: real sockets, scripted peers on both sides, one file per behaviour.
 
+mod back_pressure;
+mod balance;
 mod cancellation;
 mod deadlines;
 mod early_response;
 mod errors;
 mod header_target;
+mod lost_upstream;
 mod metadata;
 mod request_id;
+mod retry;
 mod streaming;
 mod support;
 mod unary;
+mod upstream_sharing;

@@ -51,3 +51,17 @@ pub(crate) async fn until<T: PartialEq + Debug>(expected: T, mut probe: impl FnM
         panic!("waited for {expected:?}: {error}");
     }
 }
+
+/// Waits until a value does not change any more, and returns it.
+pub(crate) async fn steady<T: PartialEq + Debug>(mut probe: impl FnMut() -> T) -> T {
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    let mut last = probe();
+    let mut same = 0;
+    while same < 6 {
+        ticks.tick().await;
+        let value = probe();
+        same = if value == last { same + 1 } else { 0 };
+        last = value;
+    }
+    last
+}

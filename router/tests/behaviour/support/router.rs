@@ -96,7 +96,7 @@ impl TestRouter {
         let setup = Setup {
             config: Arc::new(config),
             clock: Clock::start(),
-            control: ControlLink { lookups, local },
+            control: ControlLink { lookups, local, access: None },
             metrics: metrics.clone(),
             routes: Arc::new(routes.expect("the contract has valid routes")),
         };
@@ -132,6 +132,13 @@ impl TestRouter {
     pub(crate) fn set_instances(&self, service: &str, instances: Vec<Instance>) {
         let mut table = locked(&self.table);
         table.services.insert(service.to_owned(), instances);
+        table.publish();
+    }
+
+    /// Removes a service from the registry.
+    pub(crate) fn remove(&self, service: &str) {
+        let mut table = locked(&self.table);
+        table.services.remove(service);
         table.publish();
     }
 

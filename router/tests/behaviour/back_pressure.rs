@@ -1,0 +1,213 @@
+//! Who does not read stops who sends, within bounded memory, and nobody else.
+
+use crate::support::*;
+use bytes::Bytes;
+use prost::Message;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+/// What may be under way between a producer and a reader that stopped: the stream windows of three HTTP/2
+/// connections' ends at 1 MiB each, the router's output and its replay buffer.
+const UNDER_WAY_MAX: usize = 4 << 20;
+const CHUNK: usize = 10_000;
+
+/// A backend that sends without end and counts what it could send; other methods are echoed.
+async fn producer() -> (Backend, Arc<AtomicUsize>) {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    let backend = Backend::start(move |mut call: Incoming| {
+        let count = count.clone();
+        async move {
+            if call.head.uri.path() == EXECUTE_TASK {
+                return call.echo("echo").await;
+            }
+            let mut out = call.begin(&[]);
+            while out.send(&[7; CHUNK]).await.is_ok() {
+                count.fetch_add(CHUNK, SeqCst);
+            }
+        }
+    })
+    .await;
+    (backend, sent)
+}
+
+#[test]
+fn a_client_that_does_not_read_stops_the_producer_and_no_other_call() {
+    run(async {
+        let (backend, sent) = producer().await;
+        let router = TestRouter::start().await;
+        router.set("agent-echo", &[backend.addr]);
+        // 64 KiB windows.
+        let client = Client::with(router.addr, |_| {}).await;
+        let mut call = client.open(STREAM_TASK, &[]).await.unwrap();
+        call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+        let (request, mut response) = call.response().await.unwrap();
+        let stopped_at = steady(|| sent.load(SeqCst)).await;
+        assert!(stopped_at > 0 && stopped_at < UNDER_WAY_MAX, "{stopped_at}");
+        // Others share the connection to the backend. The stalled stream has used up the client's own window.
+        let other = Client::connect(router.addr).await;
+        for _ in 0..50 {
+            assert_eq!(other.unary(EXECUTE_TASK, &[], &task("echo", "x")).await.status(), 0);
+        }
+        assert_eq!(backend.connections(), 1);
+        assert_eq!(sent.load(SeqCst), stopped_at);
+        // Reading on starts the producer again, and nothing was lost.
+        for _ in 0..1_000 {
+            assert_eq!(response.messages.next().await.unwrap().unwrap(), vec![7; CHUNK]);
+        }
+        assert!(sent.load(SeqCst) > stopped_at);
+        drop((request, response));
+        router.settled().await;
+    });
+}
+
+#[test]
+fn other_streams_of_the_same_client_go_on_while_one_is_not_read() {
+    run(async {
+        let (backend, sent) = producer().await;
+        let router = TestRouter::start().await;
+        router.set("agent-echo", &[backend.addr]);
+        let client = Client::with(router.addr, |builder| {
+            builder.initial_window_size(64 << 10).initial_connection_window_size(8 << 20);
+        })
+        .await;
+        let mut stalled = Vec::new();
+        for _ in 0..10 {
+            let mut call = client.open(STREAM_TASK, &[]).await.unwrap();
+            call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+            stalled.push(call.response().await.unwrap());
+        }
+        let stopped_at = steady(|| sent.load(SeqCst)).await;
+        assert!(stopped_at < 10 * UNDER_WAY_MAX, "{stopped_at}");
+        for _ in 0..50 {
+            assert_eq!(client.unary(EXECUTE_TASK, &[], &task("echo", "x")).await.status(), 0);
+        }
+        // Each of them is whole when it is read after all.
+        for (_, response) in &mut stalled {
+            for _ in 0..200 {
+                assert_eq!(response.messages.next().await.unwrap().unwrap(), vec![7; CHUNK]);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_client_that_does_not_even_read_its_socket_stops_only_itself() {
+    run(async {
+        let (backend, sent) = producer().await;
+        let router = TestRouter::start().await;
+        router.set("agent-echo", &[backend.addr]);
+        let mut wire = Wire::client(router.addr).await;
+        let block = wire.request_block(STREAM_TASK);
+        let message = frame(&task("echo", "x").encode_to_vec());
+        wire.send(|out| {
+            use switchboard_http2::frame;
+            // All the windows there can be.
+            frame::write_settings(out, &[(frame::setting::INITIAL_WINDOW_SIZE, frame::MAX_31)]);
+            frame::write_window_update(out, 0, frame::MAX_31 - frame::DEFAULT_WINDOW);
+            frame::write_headers(out, 1, &block, false, true);
+            frame::write_data(out, 1, &message, true);
+        })
+        .await;
+        // The kernel's buffers come on top: a few MiB on loopback.
+        let stopped_at = steady(|| sent.load(SeqCst)).await;
+        assert!(stopped_at > 0 && stopped_at < UNDER_WAY_MAX + (16 << 20), "{stopped_at}");
+        let other = Client::connect(router.addr).await;
+        for _ in 0..50 {
+            assert_eq!(other.unary(EXECUTE_TASK, &[], &task("echo", "x")).await.status(), 0);
+        }
+        assert_eq!(sent.load(SeqCst), stopped_at);
+    });
+}
+
+#[test]
+fn a_backend_that_does_not_read_stops_the_client_and_no_other_call() {
+    run(async {
+        let backend = Backend::start(async |mut call: Incoming| {
+            if call.head.uri.path() == EXECUTE_TASK {
+                return call.echo("echo").await;
+            }
+            // Takes the first message, and no more until the client has stopped.
+            assert!(call.messages.next().await.unwrap().is_some());
+            let mut out = call.begin(&[]);
+            out.send(b"enough").await.unwrap();
+            tokio::select! {
+                () = call_is_resumed() => {}
+                _ = out.reset_by_peer() => return,
+            }
+            let total = call.messages.drain().await;
+            out.send(total.to_string().as_bytes()).await.unwrap();
+            out.finish(&[("grpc-status", "0")]);
+        })
+        .await;
+        let router = TestRouter::start().await;
+        router.set("agent-echo", &[backend.addr]);
+        router.set_grpc("demo.Echo", "agent-echo");
+        let client = Client::connect(router.addr).await;
+        let mut call = client.open(BIDI, &[]).await.unwrap();
+        call.send(b"first").await.unwrap();
+        let (mut request, mut response) = call.response().await.unwrap();
+        assert_eq!(response.messages.next().await.unwrap().unwrap(), "enough");
+        // Sends as long as the router grants a window.
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = sent.clone();
+        let producer = tokio::spawn(async move {
+            let mut total = 0;
+            while total < 20 << 20 {
+                request.reserve_capacity(CHUNK);
+                let Some(Ok(room)) = std::future::poll_fn(|cx| request.poll_capacity(cx)).await else {
+                    return;
+                };
+                request.send_data(Bytes::from(vec![1; room]), false).unwrap();
+                total += room;
+                count.store(total, SeqCst);
+            }
+        });
+        let stopped_at = steady(|| sent.load(SeqCst)).await;
+        assert!(stopped_at > 0 && stopped_at < UNDER_WAY_MAX, "{stopped_at}");
+        for _ in 0..50 {
+            assert_eq!(client.unary(EXECUTE_TASK, &[], &task("echo", "x")).await.status(), 0);
+        }
+        assert_eq!((backend.connections(), sent.load(SeqCst)), (1, stopped_at));
+        producer.abort();
+    });
+}
+
+/// The backend of the test above never is: the call ends by its client.
+async fn call_is_resumed() {
+    std::future::pending().await
+}
+
+#[test]
+fn calls_go_on_beside_uploads_that_fill_the_only_connection() {
+    run(async {
+        let backend = Backend::start(async |mut call: Incoming| {
+            if call.head.uri.path() == EXECUTE_TASK {
+                return call.echo("echo").await;
+            }
+            call.messages.drain().await;
+        })
+        .await;
+        let router = TestRouter::with(|config| config.connections_per_endpoint = 1).await;
+        router.set("agent-echo", &[backend.addr]);
+        router.set_grpc("demo.Echo", "agent-echo");
+        let (busy, calm) = (Client::connect(router.addr).await, Client::connect(router.addr).await);
+        let mut uploads = Vec::new();
+        for _ in 0..4 {
+            let mut call = busy.open(BIDI, &[]).await.unwrap();
+            let upload = async move {
+                // Until the test is over.
+                while call.raw(Bytes::from(vec![3; 1 << 20]), false).await.is_ok() {}
+            };
+            uploads.push(tokio::spawn(upload));
+        }
+        until(4, || backend.open_streams()).await;
+        for _ in 0..200 {
+            assert_eq!(calm.unary(EXECUTE_TASK, &[], &task("echo", "x")).await.status(), 0);
+        }
+        assert_eq!(backend.connections(), 1);
+        uploads.iter().for_each(|upload| upload.abort());
+    });
+}
