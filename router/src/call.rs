@@ -20,7 +20,7 @@ mod request;
 pub(crate) use request::{forwarded, grpc_status};
 
 use crate::{
-    directory::Load,
+    directory::{Directory, Load},
     peek::Peek,
     plane::{CallKey, CallRef, ConnKey, Plane, millis},
     route::{MethodRoute, Target},
@@ -252,7 +252,7 @@ impl Plane {
         call.phase = Phase::Parked;
         call.patience_ms = patience_ms;
         waiting.push((key, call.serial));
-        let known = matches!(&lookup, Lookup::Service(name) if self.directory.services.contains_key(name));
+        let known = knows(&self.directory, &lookup);
         if first && !known {
             self.command(Command::Lookup(lookup));
         }
@@ -265,24 +265,22 @@ impl Plane {
     }
 
     /// A new directory: retires pools of instances that left, and resolves parked calls again.
-    pub(crate) fn swap_directory(&mut self, directory: Arc<crate::directory::Directory>) {
-        self.directory = directory;
+    pub(crate) fn swap_directory(&mut self, directory: Arc<Directory>) {
+        let before = std::mem::replace(&mut self.directory, directory);
         self.refreshing.clear();
         self.retire_pools();
-        let parked = std::mem::take(&mut self.parked);
-        for (lookup, calls) in parked {
-            let known = match &lookup {
-                Lookup::Service(name) => self.directory.services.contains_key(name),
-                Lookup::GrpcService(name) => self.directory.grpc_services.contains_key(name),
-            };
-            if known {
-                for call in calls {
-                    if self.is_parked(call) {
-                        self.resolve(call.0);
-                    }
+        for (lookup, mut calls) in std::mem::take(&mut self.parked) {
+            calls.retain(|&call| self.is_parked(call));
+            if knows(&self.directory, &lookup) {
+                for (call, _) in calls {
+                    self.resolve(call);
                 }
-            } else {
-                self.parked.entry(lookup).or_default().extend(calls);
+            } else if !calls.is_empty() {
+                // While the directory held it, nobody had to ask for it.
+                if knows(&before, &lookup) {
+                    self.command(Command::Lookup(lookup.clone()));
+                }
+                self.parked.insert(lookup, calls);
             }
         }
     }
@@ -380,5 +378,13 @@ impl Plane {
             u64::MAX => self.call_timers.clear(key),
             at_ms => self.call_timers.set(key, at_ms),
         }
+    }
+}
+
+/// Whether the directory answers the look-up.
+fn knows(directory: &Directory, lookup: &Lookup) -> bool {
+    match lookup {
+        Lookup::Service(name) => directory.services.contains_key(name),
+        Lookup::GrpcService(name) => directory.grpc_services.contains_key(name),
     }
 }

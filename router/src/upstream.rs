@@ -8,20 +8,21 @@
 //! A call is sent a second time only if the first instance has certainly not processed it: the connect failed,
 //! the stream was refused, or it lies above the last stream of a GOAWAY.
 
+mod resets;
+
 use crate::{
     call::{Phase, forwarded, grpc_status},
     directory::Endpoint,
     error::Error,
     plane::{CallKey, CallRef, Command, Conn, ConnKey, Next, Plane, Side, millis},
 };
+use resets::Resets;
 use std::{
     collections::{HashSet, VecDeque},
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, LazyLock, atomic::Ordering::Relaxed},
 };
-use switchboard_http2::{
-    self as http2, ConnectionError, ErrorCode, Event, HeadersKind, NO_KEY, OpenError, StreamId,
-};
+use switchboard_http2::{self as http2, ConnectionError, ErrorCode, Event, HeadersKind, NO_KEY, OpenError};
 
 /// The status CANCELLED.
 const CANCELLED: u8 = 1;
@@ -32,15 +33,8 @@ pub(crate) struct Upstream {
     pool: usize,
     /// The peer's SETTINGS came: streams may be opened.
     ready: bool,
-    /// RST_STREAMs sent since the last pause, and the streams whose turn comes after the next.
-    resets: usize,
-    resets_waiting: VecDeque<StreamId>,
+    resets: Resets,
 }
-
-/// RST_STREAMs that an instance gets at a time, and the pause before more. Servers end a connection for too many
-/// (h2: at 20 resets of streams that it has not taken up), and other clients' calls are on it.
-const RESETS_AT_ONCE: usize = 8;
-const RESETS_PAUSE_MS: u64 = 25;
 
 /// The connections of one worker thread to one instance.
 #[derive(Debug)]
@@ -66,7 +60,7 @@ static LOCAL: LazyLock<Arc<Endpoint>> = LazyLock::new(|| {
 
 impl Upstream {
     fn new(pool: usize) -> Self {
-        Upstream { pool, ready: false, resets: 0, resets_waiting: VecDeque::new() }
+        Upstream { pool, ready: false, resets: Resets::default() }
     }
 }
 
@@ -133,21 +127,24 @@ impl Plane {
         self.grow(pool_key);
     }
 
-    /// The first connection of the pool that takes another stream now: one that is not busy writing, or, where no
-    /// further one may be opened, any.
+    /// The first connection of the pool that takes another stream now: one that can also send its messages at once,
+    /// or, where no further one may be opened, any. A connection whose window streams have used up that their
+    /// instance does not read would hold the call up for as long as they are not read.
     fn conn_with_room(&self, pool: usize) -> Option<ConnKey> {
         let pool = self.pools.get(&pool)?;
-        let high_water = self.config.upstream_http2.output_high_water;
-        let room = |key: &ConnKey, output_max: usize| {
-            matches!(self.conns.get(*key), Some(Some(conn)) if !conn.closing
-                && conn.http2.available_streams() > 0
-                && conn.http2.output().len() < output_max)
+        let open = |key: &ConnKey| match self.conns.get(*key) {
+            Some(Some(conn)) if !conn.closing && conn.http2.available_streams() > 0 => {
+                Some((*key, &conn.http2))
+            }
+            _ => None,
         };
-        let found = pool.conns.iter().find(|key| room(key, high_water)).copied();
+        let high_water = self.config.upstream_http2.output_high_water;
+        let free = |http2: &http2::Connection| http2.send_window() > 0 && http2.output().len() < high_water;
+        let found = pool.conns.iter().filter_map(open).find(|(_, http2)| free(http2));
         if found.is_some() || pool.conns.len() < self.config.connections_per_endpoint {
-            return found;
+            return found.map(|(key, _)| key);
         }
-        pool.conns.iter().find(|key| room(key, usize::MAX)).copied()
+        pool.conns.iter().find_map(open).map(|(key, _)| key)
     }
 
     /// Opens another connection if calls wait, none is being opened, and the limit allows it.
@@ -359,53 +356,11 @@ impl Plane {
         self.mark(key);
     }
 
-    /// Resets a stream whose call has left it. In a storm of cancelled calls the stream stays a while instead, and
-    /// what still comes on it is dropped: one client's resets must not cost the others their connection.
-    pub(crate) fn reset_upstream(&mut self, key: ConnKey, stream: StreamId) {
-        let at_ms = self.now_ms + RESETS_PAUSE_MS;
-        let Some(conn) = self.conn(key) else { return };
-        conn.http2.set_key(stream, NO_KEY);
-        let Side::Upstream(state) = &mut conn.side else { return };
-        if !conn.http2.contains(stream) || conn.closing {
-            return self.mark(key);
-        }
-        state.resets_waiting.push_back(stream);
-        if state.resets == 0 {
-            self.conn_timers.set(key, at_ms);
-        }
-        self.send_resets(key);
-    }
-
-    /// Sends the resets whose turn it is.
-    fn send_resets(&mut self, key: ConnKey) {
-        let Some(conn) = self.conn(key) else { return };
-        let Side::Upstream(state) = &mut conn.side else { return };
-        while state.resets < RESETS_AT_ONCE
-            && let Some(stream) = state.resets_waiting.pop_front()
-        {
-            // It may have ended by itself while it waited.
-            if conn.http2.contains(stream) {
-                conn.http2.reset(stream, ErrorCode::CANCEL);
-                state.resets += 1;
-            }
-        }
-        self.mark(key);
-    }
-
     /// No connection in time, or, once there is one, the end of a pause between resets.
     pub(crate) fn upstream_timeout(&mut self, key: ConnKey) {
-        let at_ms = self.now_ms + RESETS_PAUSE_MS;
-        let Some(conn) = self.conn(key) else { return };
-        let Side::Upstream(state) = &mut conn.side else { return };
-        if !state.ready {
-            return self.lost(key, "no connection within the connect timeout");
-        }
-        let pool_key = state.pool;
-        state.resets = 0;
-        if !state.resets_waiting.is_empty() {
-            self.conn_timers.set(key, at_ms);
-            self.send_resets(key);
-            self.serve_queue(pool_key);
+        match self.conn(key).map(|conn| &conn.side) {
+            Some(Side::Upstream(state)) if state.ready => self.resets_due(key),
+            _ => self.lost(key, "no connection within the connect timeout"),
         }
     }
 

@@ -205,6 +205,7 @@ impl EventLoop {
                 self.run_commands();
             }
             self.plane.tick();
+            self.run_commands();
             self.retry_accept();
             self.settle();
             if self.plane.now_ms >= self.merge_at_ms {

@@ -20,6 +20,11 @@ struct Mesh {
 
 async fn mesh(addr: SocketAddr) -> Mesh {
     let client = Client::new(Config::at(&addr.to_string()).unwrap()).unwrap();
+    // Others first, so that the new registry's indexes are not those of the old one.
+    for port in 10..20 {
+        let other = Registration { check: Check::None, ..Registration::new("other", "127.0.0.1", port) };
+        client.register(&other).await.unwrap();
+    }
     let keep = |port| {
         let registration =
             Registration { check: Check::None, ..Registration::new("agent-kept", "127.0.0.1", port) };
@@ -56,10 +61,6 @@ async fn an_embedded_registry_that_comes_back_empty_is_filled_again() {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let server = embedded::Server::start(any).await.unwrap();
     let addr = server.addr();
-    // Others first, so that the new registry's indexes are not those of the old one.
-    let client = Client::new(Config::at(&addr.to_string()).unwrap()).unwrap();
-    let other = Registration { check: Check::None, ..Registration::new("other", "127.0.0.1", 9) };
-    client.register(&other).await.unwrap();
     let mut mesh = mesh(addr).await;
     server.shutdown().await;
     // Else a read that was on its way could wait at the new registry with the old one's higher index, for a minute.

@@ -1,5 +1,7 @@
 //! What the style asks of every file and no compiler checks.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -34,7 +36,11 @@ fn sources() -> Vec<(String, String)> {
 #[test]
 fn every_file_says_what_it_is() {
     let silent: Vec<_> = sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).collect();
-    assert!(silent.is_empty(), "no //! at the top of {:?}", silent.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    assert!(
+        silent.is_empty(),
+        "no //! at the top of {:?}",
+        silent.iter().map(|(path, _)| path).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -59,7 +65,9 @@ fn the_readme_shows_the_example_that_is_compiled() {
 fn only_the_config_reads_the_environment_in_the_router() {
     let readers: Vec<_> = sources()
         .into_iter()
-        .filter(|(path, text)| path.starts_with("router/src/") && !path.contains("tests") && text.contains("env::var"))
+        .filter(|(path, text)| {
+            path.starts_with("router/src/") && !path.contains("tests") && text.contains("env::var")
+        })
         .map(|(path, _)| path)
         .collect();
     assert!(readers.iter().all(|path| path.starts_with("router/src/config")), "{readers:?}");
@@ -67,8 +75,18 @@ fn only_the_config_reads_the_environment_in_the_router() {
 
 #[test]
 fn the_data_plane_neither_awaits_nor_locks() {
-    const DATA_PLANE: [&str; 10] =
-        ["worker", "plane", "downstream", "call", "route", "peek", "directory", "balance", "upstream", "timers"];
+    const DATA_PLANE: [&str; 10] = [
+        "worker",
+        "plane",
+        "downstream",
+        "call",
+        "route",
+        "peek",
+        "directory",
+        "balance",
+        "upstream",
+        "timers",
+    ];
     for (path, text) in sources() {
         let Some(rest) = path.strip_prefix("router/src/") else { continue };
         let module = rest.split(['/', '.']).next().unwrap_or_default();

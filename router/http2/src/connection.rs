@@ -242,6 +242,11 @@ impl Connection {
         self.streams.get(stream).map_or(0, Stream::pending_len)
     }
 
+    /// Returns how many bytes of DATA the peer's connection window takes now. While it is 0 no stream can send any.
+    pub fn send_window(&self) -> usize {
+        self.send_window.available()
+    }
+
     /// Returns the bytes held: output, everything pending, and an incomplete header block. For a memory gauge.
     pub fn buffered_bytes(&self) -> usize {
         self.output.len() + self.pending_total + self.block.len()

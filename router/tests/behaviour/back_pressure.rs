@@ -7,6 +7,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
+use switchboard_http2::frame as http2;
 
 /// What may be under way between a producer and a reader that stopped: the stream windows of three HTTP/2
 /// connections' ends at 1 MiB each, the router's output and its replay buffer.
@@ -41,8 +42,7 @@ fn a_client_that_does_not_read_stops_the_producer_and_no_other_call() {
         router.set("agent-echo", &[backend.addr]);
         // 64 KiB windows.
         let client = Client::with(router.addr, |_| {}).await;
-        let mut call = client.open(STREAM_TASK, &[]).await.unwrap();
-        call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+        let call = client.begin(STREAM_TASK, &[], &task("echo", "x")).await;
         let (request, mut response) = call.response().await.unwrap();
         let stopped_at = steady(|| sent.load(SeqCst)).await;
         assert!(stopped_at > 0 && stopped_at < UNDER_WAY_MAX, "{stopped_at}");
@@ -75,8 +75,7 @@ fn other_streams_of_the_same_client_go_on_while_one_is_not_read() {
         .await;
         let mut stalled = Vec::new();
         for _ in 0..10 {
-            let mut call = client.open(STREAM_TASK, &[]).await.unwrap();
-            call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+            let call = client.begin(STREAM_TASK, &[], &task("echo", "x")).await;
             stalled.push(call.response().await.unwrap());
         }
         let stopped_at = steady(|| sent.load(SeqCst)).await;
@@ -103,12 +102,11 @@ fn a_client_that_does_not_even_read_its_socket_stops_only_itself() {
         let block = wire.request_block(STREAM_TASK);
         let message = frame(&task("echo", "x").encode_to_vec());
         wire.send(|out| {
-            use switchboard_http2::frame;
             // All the windows there can be.
-            frame::write_settings(out, &[(frame::setting::INITIAL_WINDOW_SIZE, frame::MAX_31)]);
-            frame::write_window_update(out, 0, frame::MAX_31 - frame::DEFAULT_WINDOW);
-            frame::write_headers(out, 1, &block, false, true);
-            frame::write_data(out, 1, &message, true);
+            http2::write_settings(out, &[(http2::setting::INITIAL_WINDOW_SIZE, http2::MAX_31)]);
+            http2::write_window_update(out, 0, http2::MAX_31 - http2::DEFAULT_WINDOW);
+            http2::write_headers(out, 1, &block, false, true);
+            http2::write_data(out, 1, &message, true);
         })
         .await;
         // The kernel's buffers come on top: a few MiB on loopback.
@@ -178,6 +176,80 @@ fn a_backend_that_does_not_read_stops_the_client_and_no_other_call() {
 /// The backend of the test above never is: the call ends by its client.
 async fn call_is_resumed() {
     std::future::pending().await
+}
+
+#[test]
+fn a_stalled_stream_that_fills_a_backends_connection_window_does_not_hold_up_new_calls() {
+    run(async {
+        // As tonic's servers: the window of the connection is no larger than that of a stream.
+        let backend = Backend::with(
+            |builder| {
+                builder.initial_connection_window_size(1 << 20);
+            },
+            async |call: Incoming| {
+                if call.head.uri.path() == EXECUTE_TASK {
+                    return call.echo("echo").await;
+                }
+                call.hang().await;
+            },
+        )
+        .await;
+        let router = TestRouter::start().await;
+        router.set("agent-echo", &[backend.addr]);
+        router.set_grpc("demo.Echo", "agent-echo");
+        let client = Client::connect(router.addr).await;
+        let mut stalled = client.open(BIDI, &[]).await.unwrap();
+        let upload = tokio::spawn(async move {
+            // Never finishes: the windows of both sides fill up.
+            let _ = stalled.raw(Bytes::from(vec![1; 5 << 20]), false).await;
+            stalled
+        });
+        steady(|| router.metric("switchboard_upstream_written_bytes_total")).await;
+        for _ in 0..50 {
+            assert_eq!(client.unary(EXECUTE_TASK, &[], &task("echo", "x")).await.status(), 0);
+        }
+        assert_eq!(backend.connections(), 2);
+        upload.abort();
+    });
+}
+
+#[test]
+fn small_messages_that_a_backend_does_not_read_do_not_cost_the_shared_connection() {
+    run(async {
+        // With the windows of tonic's servers the h2 crate ends a connection that holds half a MiB of overhead: 2,700
+        // unread DATA frames of this size.
+        let backend = Backend::with(
+            |builder| {
+                builder.initial_connection_window_size(1 << 20);
+            },
+            async |call: Incoming| {
+                if call.head.uri.path() == EXECUTE_TASK {
+                    return call.echo("echo").await;
+                }
+                call.hang().await;
+            },
+        )
+        .await;
+        let router = TestRouter::start().await;
+        router.set("agent-echo", &[backend.addr]);
+        router.set_grpc("demo.Echo", "agent-echo");
+        let mut wire = Wire::client(router.addr).await;
+        let message = frame(&[1; 60]);
+        for stream in (1..40).step_by(2) {
+            let block = wire.request_block(BIDI);
+            wire.send(|out| http2::write_headers(out, stream, &block, false, true)).await;
+            until(stream as usize / 2 + 1, || backend.open_streams()).await;
+            wire.send(|out| (0..200).for_each(|_| http2::write_data(out, stream, &message, false))).await;
+        }
+        // All of it goes on, in fewer frames.
+        let all = 20 * 200 * message.len() as u64;
+        until(true, || router.metric("switchboard_upstream_written_bytes_total") >= all).await;
+        let calm = Client::connect(router.addr).await;
+        for _ in 0..50 {
+            assert_eq!(calm.unary(EXECUTE_TASK, &[], &task("echo", "x")).await.status(), 0);
+        }
+        assert_eq!(backend.connections(), 1);
+    });
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Which instance gets a call: few open streams, the version asked for, the owner of the task.
 
 use crate::support::*;
-use prost::Message;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -17,9 +16,7 @@ async fn hanging(count: usize) -> Vec<Backend> {
 }
 
 async fn open(client: &Client, id: &str) -> Call {
-    let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-    call.send(&task(id, "x").encode_to_vec()).await.unwrap();
-    call
+    client.begin(EXECUTE_TASK, &[], &task(id, "x")).await
 }
 
 #[test]
@@ -139,12 +136,12 @@ async fn worker() -> Backend {
         let known = known.clone();
         async move {
             if call.head.uri.path() == PROCESS_TASK {
-                let request = call.messages.decode::<TaskRequest>().await.unwrap().unwrap();
-                known.lock().unwrap().insert(request.task_id, request.input);
+                let request = call.decode::<TaskRequest>().await;
+                known.lock().expect("no handler panics").insert(request.task_id, request.input);
                 call.reply(&TaskResponse { success: true, ..TaskResponse::default() }).await;
             } else {
-                let request = call.messages.decode::<TaskStatusRequest>().await.unwrap().unwrap();
-                let result = known.lock().unwrap().get(&request.task_id).cloned();
+                let request = call.decode::<TaskStatusRequest>().await;
+                let result = known.lock().expect("no handler panics").get(&request.task_id).cloned();
                 match result {
                     Some(result) => {
                         call.reply(&TaskStatusResponse { result, ..TaskStatusResponse::default() }).await;

@@ -3,11 +3,11 @@
 use crate::support::*;
 use bytes::Bytes;
 use h2::Reason;
-use prost::Message;
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
+use switchboard_http2::frame::kind;
 
 /// A backend that notes how each call ended for it.
 async fn witness() -> (Backend, Arc<Mutex<Vec<Gone>>>) {
@@ -17,7 +17,7 @@ async fn witness() -> (Backend, Arc<Mutex<Vec<Gone>>>) {
         let notes = notes.clone();
         async move {
             let gone = call.reset_by_peer().await;
-            notes.lock().unwrap().push(gone);
+            notes.lock().expect("no handler panics").push(gone);
         }
     })
     .await;
@@ -31,8 +31,7 @@ fn a_reset_of_the_client_reaches_the_backend_before_any_response() {
         let router = TestRouter::start().await;
         router.set("agent-echo", &[backend.addr]);
         let client = Client::connect(router.addr).await;
-        let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-        call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+        let mut call = client.begin(EXECUTE_TASK, &[], &task("echo", "x")).await;
         call.half_close();
         until(1, || backend.open_streams()).await;
         call.reset(Reason::CANCEL);
@@ -54,8 +53,7 @@ fn a_reset_in_the_middle_of_a_stream_reaches_the_backend() {
         let router = TestRouter::start().await;
         router.set("agent-echo", &[backend.addr]);
         let client = Client::connect(router.addr).await;
-        let mut call = client.open(STREAM_TASK, &[]).await.unwrap();
-        call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+        let call = client.begin(STREAM_TASK, &[], &task("echo", "x")).await;
         let (mut request, mut response) = call.response().await.unwrap();
         for _ in 0..10 {
             assert_eq!(response.messages.next().await.unwrap().unwrap(), "tick");
@@ -75,8 +73,7 @@ fn a_client_that_disconnects_cancels_all_its_calls_and_nobody_elses() {
         let (leaver, stayer) = (Client::connect(router.addr).await, Client::connect(router.addr).await);
         let mut calls = Vec::new();
         for client in [&leaver, &leaver, &leaver, &stayer] {
-            let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-            call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+            let call = client.begin(EXECUTE_TASK, &[], &task("echo", "x")).await;
             calls.push(call);
         }
         until(4, || backend.open_streams()).await;
@@ -118,13 +115,11 @@ fn the_code_of_a_backends_reset_passes() {
             let value = u32::from(code).to_string();
             // Before the response a refused stream is another matter: see retry.rs.
             if code != Reason::REFUSED_STREAM {
-                let mut call = client.open(STREAM_TASK, &[("x-code", &value)]).await.unwrap();
-                call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+                let call = client.begin(STREAM_TASK, &[("x-code", &value)], &task("echo", "x")).await;
                 assert_eq!(call.answer().await.unwrap_err(), Gone(Some(code)));
             }
             let headers = [("x-code", value.as_str()), ("x-begun", "1")];
-            let mut call = client.open(STREAM_TASK, &headers).await.unwrap();
-            call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+            let call = client.begin(STREAM_TASK, &headers, &task("echo", "x")).await;
             let (mut request, mut response) = call.response().await.unwrap();
             assert_eq!(response.messages.next().await.unwrap().unwrap(), "part");
             request.send_data(frame(b"have it"), false).unwrap();
@@ -172,10 +167,8 @@ fn a_call_cancelled_while_it_is_parked_or_queued_leaves_nothing_behind() {
         router.otherwise(Reply::Silence);
         router.set("agent-mute", &[mute.addr]);
         let client = Client::connect(router.addr).await;
-        let mut parked = client.open(EXECUTE_TASK, &[]).await.unwrap();
-        parked.send(&task("unknown", "x").encode_to_vec()).await.unwrap();
-        let mut queued = client.open(EXECUTE_TASK, &[]).await.unwrap();
-        queued.send(&task("mute", "x").encode_to_vec()).await.unwrap();
+        let mut parked = client.begin(EXECUTE_TASK, &[], &task("unknown", "x")).await;
+        let mut queued = client.begin(EXECUTE_TASK, &[], &task("mute", "x")).await;
         until(1, || router.metric("switchboard_calls_parked")).await;
         until(1, || router.metric("switchboard_calls_queued")).await;
         parked.reset(Reason::CANCEL);
@@ -199,17 +192,44 @@ fn calls_given_up_in_the_queue_do_not_take_the_places_of_others() {
         for id in ["mute", "unknown"] {
             let gauge = if id == "mute" { "switchboard_calls_queued" } else { "switchboard_calls_parked" };
             // One stays, so that the queue is never empty; many others come and go behind it.
-            let mut first = client.open(EXECUTE_TASK, &[]).await.unwrap();
-            first.send(&task(id, "x").encode_to_vec()).await.unwrap();
+            let _first = client.begin(EXECUTE_TASK, &[], &task(id, "x")).await;
             until(1, || router.metric(gauge)).await;
             for _ in 0..20 {
-                let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-                call.send(&task(id, "x").encode_to_vec()).await.unwrap();
+                let mut call = client.begin(EXECUTE_TASK, &[], &task(id, "x")).await;
                 until(2, || router.metric(gauge)).await;
                 call.reset(Reason::CANCEL);
                 until(1, || router.metric(gauge)).await;
             }
         }
+    });
+}
+
+#[test]
+fn a_backend_gets_the_resets_of_many_calls_a_few_at_a_time() {
+    run(async {
+        let peer = Peer::start().await;
+        let router = TestRouter::start().await;
+        router.set("agent-echo", &[peer.addr]);
+        let client = Client::connect(router.addr).await;
+        let mut calls = Vec::new();
+        for _ in 0..30 {
+            calls.push(client.begin(EXECUTE_TASK, &[], &task("echo", "x")).await);
+        }
+        let mut wire = peer.accept_http2(&[]).await;
+        for _ in 0..30 {
+            wire.wait(kind::HEADERS).await;
+        }
+        let began = Instant::now();
+        calls.clear();
+        let mut reset = Vec::new();
+        for _ in 0..30 {
+            reset.push(wire.wait(kind::RST_STREAM).await.stream);
+        }
+        // Eight, and three times a pause of 25 ms.
+        assert!(began.elapsed() >= Duration::from_millis(70), "{:?}", began.elapsed());
+        reset.sort_unstable();
+        assert_eq!(reset, (0..30).map(|n| 2 * n + 1).collect::<Vec<u32>>());
+        router.settled().await;
     });
 }
 
@@ -230,8 +250,7 @@ fn a_storm_of_cancelled_calls_costs_no_other_call_anything() {
         for _ in 0..20 {
             let mut calls = Vec::new();
             for _ in 0..50 {
-                let mut call = stormy.open(EXECUTE_TASK, &[("x-hang", "1")]).await.unwrap();
-                call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+                let call = stormy.begin(EXECUTE_TASK, &[("x-hang", "1")], &task("echo", "x")).await;
                 calls.push(call);
             }
             for call in &mut calls {

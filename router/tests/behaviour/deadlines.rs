@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 /// The milliseconds of a `grpc-timeout`.
 fn millis(field: &str) -> u64 {
-    field.strip_suffix('m').unwrap_or_else(|| panic!("{field:?} is not in ms")).parse().unwrap()
+    let digits = field.strip_suffix('m').and_then(|digits| digits.parse().ok());
+    digits.unwrap_or_else(|| panic!("{field:?} is not in ms"))
 }
 
 #[test]

@@ -35,8 +35,7 @@ fn the_client_is_told_to_stop_sending() {
         let router = TestRouter::start().await;
         router.set("agent-echo", &[backend.addr]);
         let client = Client::connect(router.addr).await;
-        let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-        call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+        let call = client.begin(EXECUTE_TASK, &[], &task("echo", "x")).await;
         let (mut request, response) = call.response().await.unwrap();
         assert_eq!(response.finish().await.unwrap().status(), 7);
         let reset = std::future::poll_fn(|cx| request.poll_reset(cx)).await.unwrap();
@@ -63,8 +62,7 @@ fn an_early_response_with_data_arrives_whole_although_the_client_reads_it_late()
         router.set("agent-echo", &[backend.addr]);
         // Small windows: most of the response waits in the router when it ends.
         let client = Client::with(router.addr, |_| {}).await;
-        let mut call = client.open(STREAM_TASK, &[]).await.unwrap();
-        call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+        let call = client.begin(STREAM_TASK, &[], &task("echo", "x")).await;
         let (_request, response) = call.response().await.unwrap();
         let answer = response.finish().await.unwrap();
         assert_eq!(answer.status(), 11);

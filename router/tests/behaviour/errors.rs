@@ -39,7 +39,8 @@ fn a_service_without_healthy_instance_is_unavailable_after_the_wait() {
         let began = Instant::now();
         let answer = client.unary(EXECUTE_TASK, &[], &task("echo-agent", "hi")).await;
         let took = began.elapsed();
-        assert!(took >= Duration::from_millis(150) && took < Duration::from_secs(2), "{took:?}");
+        // The router's clock has whole milliseconds.
+        assert!(took >= Duration::from_millis(148) && took < Duration::from_secs(2), "{took:?}");
         assert_eq!((answer.status(), answer.reason().as_str()), (14, "NO_HEALTHY_INSTANCE"), "{answer:?}");
         assert!(answer.message().starts_with("Service not found: agent-echo"), "{}", answer.message());
         assert_eq!(answer.fact("service"), "agent-echo");
@@ -252,8 +253,7 @@ fn calls_beyond_the_limit_are_refused_with_resource_exhausted_and_a_pause() {
         let client = Client::connect(router.addr).await;
         let mut open = Vec::new();
         for _ in 0..3 {
-            let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-            call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+            let call = client.begin(EXECUTE_TASK, &[], &task("echo", "x")).await;
             open.push(call);
         }
         until(3, || slow.open_streams()).await;
@@ -263,8 +263,7 @@ fn calls_beyond_the_limit_are_refused_with_resource_exhausted_and_a_pause() {
         // A place that becomes free is given to the next.
         open.pop();
         until(2, || slow.open_streams()).await;
-        let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-        call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+        let _call = client.begin(EXECUTE_TASK, &[], &task("echo", "x")).await;
         until(3, || slow.open_streams()).await;
         drop(open);
     });

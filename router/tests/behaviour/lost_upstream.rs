@@ -1,7 +1,6 @@
 //! A backend that goes away takes its calls with it, and nothing else; the next call finds it again.
 
 use crate::support::*;
-use prost::Message;
 use switchboard_http2::frame::{self, kind};
 use switchboard_proto::agentplatform::TaskResponse;
 
@@ -17,8 +16,7 @@ fn a_connection_lost_in_the_middle_of_a_stream_ends_it_with_a_status() {
         let router = TestRouter::start().await;
         router.set_instances("agent-echo", vec![Instance::new("echo-7", backend.addr)]);
         let client = Client::connect(router.addr).await;
-        let mut call = client.open(STREAM_TASK, &[]).await.unwrap();
-        call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+        let call = client.begin(STREAM_TASK, &[], &task("echo", "x")).await;
         let (_request, mut response) = call.response().await.unwrap();
         assert_eq!(response.messages.next().await.unwrap().unwrap(), "part");
         backend.cut();
@@ -119,6 +117,30 @@ fn a_backend_that_breaks_http2_loses_its_connection_and_its_calls_get_a_status()
         assert_eq!(wire.wait(kind::GOAWAY).await.go_away().1, 1);
         wire.rest().await;
         assert_eq!(router.metric("switchboard_upstream_protocol_errors_total"), 1);
+    });
+}
+
+#[test]
+fn response_headers_beyond_the_limit_cost_that_call_only() {
+    run(async {
+        let backend = Backend::start(async |mut call: Incoming| {
+            let long = "x".repeat(20_000);
+            let all = [("x-1", long.as_str()), ("x-2", &long), ("x-3", &long), ("x-4", &long)];
+            match call.head.headers.get("x-large") {
+                Some(_) => call.trailers_only(&all),
+                None => call.echo("echo").await,
+            }
+        })
+        .await;
+        let router = TestRouter::start().await;
+        router.set("agent-echo", &[backend.addr]);
+        let client = Client::connect(router.addr).await;
+        for _ in 0..3 {
+            let answer = client.unary(EXECUTE_TASK, &[("x-large", "1")], &task("echo", "x")).await;
+            assert_eq!((answer.status(), answer.reason().as_str()), (13, "BAD_RESPONSE"), "{answer:?}");
+            assert_eq!(client.unary(EXECUTE_TASK, &[], &task("echo", "x")).await.status(), 0);
+        }
+        assert_eq!(backend.connections(), 1);
     });
 }
 

@@ -187,8 +187,7 @@ fn a_response_without_grpc_status_passes_as_it_is() {
         let router = TestRouter::start().await;
         router.set("agent-echo", &[backend.addr]);
         let client = Client::connect(router.addr).await;
-        let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-        call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+        let mut call = client.begin(EXECUTE_TASK, &[], &task("echo", "x")).await;
         call.half_close();
         let (_, mut response) = call.response().await.unwrap();
         assert_eq!(response.headers["x-odd"], "1");

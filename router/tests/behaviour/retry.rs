@@ -3,7 +3,6 @@
 use crate::support::*;
 use bytes::Bytes;
 use h2::Reason;
-use prost::Message;
 use std::{net::SocketAddr, time::Duration};
 use switchboard_http2::frame::{self, kind, setting};
 use switchboard_proto::agentplatform::{TaskRequest, TaskResponse};
@@ -17,8 +16,7 @@ async fn nowhere() -> SocketAddr {
 async fn loaded(b: &Backend, client_of: &TestRouter) -> Call {
     client_of.set_instances("agent-echo", vec![Instance::new("b", b.addr)]);
     let client = Client::connect(client_of.addr).await;
-    let mut call = client.open(EXECUTE_TASK, &[("x-hang", "1")]).await.unwrap();
-    call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+    let call = client.begin(EXECUTE_TASK, &[("x-hang", "1")], &task("echo", "x")).await;
     until(1, || b.open_streams()).await;
     // The call keeps its client's connection open.
     tokio::spawn(async move {

@@ -9,7 +9,7 @@ use switchboard_proto::agentplatform::{TaskChunk, TaskRequest};
 fn a_server_stream_arrives_in_order_and_complete() {
     run(async {
         let backend = Backend::start(async |mut call: Incoming| {
-            let request = call.messages.decode::<TaskRequest>().await.unwrap().unwrap();
+            let request = call.decode::<TaskRequest>().await;
             let count: usize = request.input.parse().unwrap();
             let mut out = call.begin(&[]);
             for i in 0..count {
@@ -177,7 +177,7 @@ fn twenty_mebibytes_pass_in_both_directions_at_once() {
 fn a_large_message_after_the_id_passes_through_a_known_method() {
     run(async {
         let backend = Backend::start(async |mut call: Incoming| {
-            let request = call.messages.decode::<TaskRequest>().await.unwrap().unwrap();
+            let request = call.decode::<TaskRequest>().await;
             call.reply(&request).await;
         })
         .await;

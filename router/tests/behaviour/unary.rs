@@ -31,7 +31,7 @@ fn an_id_without_suffix_takes_the_kind_of_the_method() {
         let agent = Backend::echo("agent").await;
         let worker = Backend::echo("worker").await;
         let weather = Backend::start(async |mut call: Incoming| {
-            let request = call.messages.decode::<ToolRequest>().await.unwrap().unwrap();
+            let request = call.decode::<ToolRequest>().await;
             call.reply(&ToolResponse { result: request.tool_id, success: true, ..ToolResponse::default() })
                 .await;
         })
@@ -76,18 +76,26 @@ fn the_message_may_come_in_any_number_of_data_frames() {
 #[test]
 fn end_of_stream_may_come_in_a_frame_of_its_own_or_as_trailers() {
     run(async {
-        let echo = Backend::echo("echo").await;
+        let backend = Backend::start(async |mut call: Incoming| {
+            // Only the end of the request is answered.
+            let messages = call.messages.rest().await.unwrap();
+            call.reply(&task("", &messages.len().to_string())).await;
+        })
+        .await;
         let router = TestRouter::start().await;
-        router.set("agent-echo", &[echo.addr]);
+        router.set("agent-echo", &[backend.addr]);
         let client = Client::connect(router.addr).await;
-        let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-        call.send(&task("echo-agent", "a").encode_to_vec()).await.unwrap();
-        call.half_close();
-        assert_eq!(call.answer().await.unwrap().decode::<TaskResponse>().output, "echo: a");
-        let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-        call.send(&task("echo-agent", "b").encode_to_vec()).await.unwrap();
-        call.request.send_trailers(http::HeaderMap::new()).unwrap();
-        assert_eq!(call.answer().await.unwrap().decode::<TaskResponse>().output, "echo: b");
+        for trailers in [false, true] {
+            let mut call = client.begin(EXECUTE_TASK, &[], &task("echo-agent", "x")).await;
+            until(1, || backend.open_streams()).await;
+            if trailers {
+                call.request.send_trailers(http::HeaderMap::new()).unwrap();
+            } else {
+                call.half_close();
+            }
+            assert_eq!(call.answer().await.unwrap().decode::<TaskRequest>().input, "1");
+            until(0, || backend.open_streams()).await;
+        }
         router.settled().await;
     });
 }
@@ -166,7 +174,7 @@ fn a_gzip_compressed_first_message_is_read_and_passed_on_as_it_is() {
 fn a_message_of_300_kib_passes_whichever_side_of_it_the_id_is_on() {
     run(async {
         let backend = Backend::start(async |mut call: Incoming| {
-            let request = call.messages.decode::<TaskRequest>().await.unwrap().unwrap();
+            let request = call.decode::<TaskRequest>().await;
             call.reply(&TaskResponse { output: request.input, ..TaskResponse::default() }).await;
         })
         .await;

@@ -2,7 +2,6 @@
 
 use crate::support::*;
 use bytes::Bytes;
-use prost::Message;
 use std::sync::Arc;
 use switchboard_proto::agentplatform::TaskResponse;
 use tokio::sync::{Barrier, Semaphore};
@@ -38,8 +37,7 @@ fn calls_beyond_the_streams_of_a_connection_open_another() {
         let mut calls = Vec::new();
         for (count, connections) in [(20, 1), (21, 2), (50, 3)] {
             while calls.len() < count {
-                let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-                call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+                let call = client.begin(EXECUTE_TASK, &[], &task("echo", "x")).await;
                 calls.push(call);
             }
             until(count, || backend.open_streams()).await;
@@ -141,8 +139,7 @@ fn a_queue_that_is_full_refuses_with_resource_exhausted() {
         let client = Client::connect(router.addr).await;
         let mut calls = Vec::new();
         for _ in 0..4 {
-            let mut call = client.open(EXECUTE_TASK, &[]).await.unwrap();
-            call.send(&task("echo", "x").encode_to_vec()).await.unwrap();
+            let call = client.begin(EXECUTE_TASK, &[], &task("echo", "x")).await;
             calls.push(call);
             // The first gets the stream, then three wait.
             until(1, || backend.open_streams()).await;

@@ -245,21 +245,22 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// Sends the response's headers.
     pub(crate) fn begin(&mut self, headers: &[(&str, &str)]) -> Outgoing {
-        Outgoing(self.head(headers, false))
+        Outgoing(self.head(headers, false).ok())
     }
 
     /// Answers with headers only.
     pub(crate) fn trailers_only(&mut self, headers: &[(&str, &str)]) {
-        self.head(headers, true);
+        // A caller that is gone has no use for it.
+        let _ = self.head(headers, true);
     }
 
-    fn head(&mut self, headers: &[(&str, &str)], end: bool) -> SendStream<Bytes> {
+    fn head(&mut self, headers: &[(&str, &str)], end: bool) -> Result<SendStream<Bytes>, h2::Error> {
         let mut response = Response::new(());
         *response.headers_mut() = fields(&[("content-type", "application/grpc")]);
         for (name, value) in fields(headers).iter() {
             response.headers_mut().append(name, value.clone());
         }
-        self.respond.send_response(response, end).expect("the stream is open")
+        self.respond.send_response(response, end)
     }
 
     /// Resets the stream.
@@ -283,6 +284,12 @@ impl Incoming {
         }
     }
 
+    /// The first message, of a request that is known to have one.
+    pub(crate) async fn decode<M: Message + Default>(&mut self) -> M {
+        let first = self.messages.decode().await.expect("the request goes on");
+        first.expect("the request has a message")
+    }
+
     /// Reads the one message of `ExecuteTask` and answers `<name>: <input>`.
     pub(crate) async fn echo(mut self, name: &str) {
         let Ok(Some(request)) = self.messages.decode::<TaskRequest>().await else { return };
@@ -302,33 +309,38 @@ impl Incoming {
     }
 }
 
-/// The sending half of a response whose headers are sent.
-pub(crate) struct Outgoing(SendStream<Bytes>);
+/// The sending half of a response whose headers are sent; empty if the caller was gone by then.
+pub(crate) struct Outgoing(Option<SendStream<Bytes>>);
 
 impl Outgoing {
     /// Sends one message, as the windows allow.
     pub(crate) async fn send(&mut self, payload: &[u8]) -> Result<(), Gone> {
-        grpc::write(&mut self.0, frame(payload), false).await
+        self.raw(frame(payload), false).await
     }
 
     /// Sends bytes as they are.
     pub(crate) async fn raw(&mut self, bytes: Bytes, end: bool) -> Result<(), Gone> {
-        grpc::write(&mut self.0, bytes, end).await
+        grpc::write(self.0.as_mut().ok_or(Gone(None))?, bytes, end).await
     }
 
     /// Ends the response.
-    pub(crate) fn finish(mut self, trailers: &[(&str, &str)]) {
+    pub(crate) fn finish(self, trailers: &[(&str, &str)]) {
         // A caller that is gone has no use for them.
-        let _ = self.0.send_trailers(fields(trailers));
+        let _ = self.0.map(|mut stream| stream.send_trailers(fields(trailers)));
     }
 
     /// Resets the stream.
     pub(crate) fn reset(&mut self, reason: Reason) {
-        self.0.send_reset(reason);
+        if let Some(stream) = &mut self.0 {
+            stream.send_reset(reason);
+        }
     }
 
     /// Waits until the router resets the stream or its connection ends.
     pub(crate) async fn reset_by_peer(&mut self) -> Gone {
-        grpc::reset_by_peer(&mut self.0).await
+        match &mut self.0 {
+            Some(stream) => grpc::reset_by_peer(stream).await,
+            None => Gone(None),
+        }
     }
 }

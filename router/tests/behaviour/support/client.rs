@@ -54,9 +54,13 @@ impl Client {
 
     /// Connects with settings of the test's own.
     pub(crate) async fn with(addr: SocketAddr, adjust: impl FnOnce(&mut Builder)) -> Self {
+        Self::on(TcpStream::connect(addr).await.expect("the router listens"), adjust).await
+    }
+
+    /// Takes a connected socket.
+    pub(crate) async fn on(socket: TcpStream, adjust: impl FnOnce(&mut Builder)) -> Self {
         let mut builder = Builder::new();
         adjust(&mut builder);
-        let socket = TcpStream::connect(addr).await.expect("the router listens");
         socket.set_nodelay(true).expect("the socket is open");
         let (requests, connection) = builder.handshake(socket).await.expect("the handshake is local");
         Client { requests, connection: tokio::spawn(connection) }
@@ -65,6 +69,13 @@ impl Client {
     /// Begins a call.
     pub(crate) async fn open(&self, path: &str, headers: &[(&str, &str)]) -> Result<Call, Gone> {
         self.request("POST", path, headers, false).await
+    }
+
+    /// Begins a call and sends its first message; the request stays open.
+    pub(crate) async fn begin(&self, path: &str, headers: &[(&str, &str)], message: &impl Message) -> Call {
+        let mut call = self.open(path, headers).await.expect("the connection takes calls");
+        call.send(&message.encode_to_vec()).await.expect("the router takes a first message");
+        call
     }
 
     /// Begins a call with any method; `end`: it has no body.

@@ -7,7 +7,7 @@ use prost::Message;
 use std::future::poll_fn;
 use switchboard_proto::agentplatform::{TaskRequest, ToolRequest};
 
-/// The peer ended the stream; its code if it sent one.
+/// The peer ended the stream before its time; its code if it sent one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gone(pub(crate) Option<Reason>);
 
@@ -65,7 +65,8 @@ impl Messages {
                     self.buffer.extend_from_slice(&data);
                 }
                 None if self.buffer.is_empty() => return Ok(None),
-                None => panic!("the stream ended inside a message"),
+                // Trailers may cut a message off, when they tell of a deadline or of a lost backend.
+                None => return Err(Gone(None)),
             }
         }
     }

@@ -1,0 +1,70 @@
+//! Paces the RST_STREAMs towards an instance, so that a storm of cancelled calls does not look like an attack.
+//!
+//! Servers end a connection for too many resets in a short time (the h2 crate: at 20 of streams that it has not taken
+//! up), and other clients' calls are on it. Beyond a few at a time a stream stays open for a while instead, and what
+//! still comes on it is dropped.
+
+use crate::plane::{ConnKey, Plane, Side};
+use std::collections::VecDeque;
+use switchboard_http2::{ErrorCode, NO_KEY, StreamId};
+
+/// RST_STREAMs that an instance gets at a time, and the pause before more: 320 a second on each connection, at less
+/// than half of what the h2 crate takes at once.
+const AT_ONCE: usize = 8;
+const PAUSE_MS: u64 = 25;
+
+/// Resets of one connection. Those that wait are streams of it, so its limit of streams bounds them.
+#[derive(Debug, Default)]
+pub(super) struct Resets {
+    /// Sent since the last pause.
+    sent: usize,
+    waiting: VecDeque<StreamId>,
+}
+
+impl Plane {
+    /// Resets a stream whose call has left it, now or when its turn comes.
+    pub(crate) fn reset_upstream(&mut self, key: ConnKey, stream: StreamId) {
+        let at_ms = self.now_ms + PAUSE_MS;
+        let Some(conn) = self.conn(key) else { return };
+        conn.http2.set_key(stream, NO_KEY);
+        let Side::Upstream(state) = &mut conn.side else { return };
+        if !conn.http2.contains(stream) || conn.closing {
+            return self.mark(key);
+        }
+        state.resets.waiting.push_back(stream);
+        if state.resets.sent == 0 {
+            self.conn_timers.set(key, at_ms);
+        }
+        self.send_resets(key);
+    }
+
+    /// A pause is over.
+    pub(super) fn resets_due(&mut self, key: ConnKey) {
+        let at_ms = self.now_ms + PAUSE_MS;
+        let Some(conn) = self.conn(key) else { return };
+        let Side::Upstream(state) = &mut conn.side else { return };
+        let pool = state.pool;
+        state.resets.sent = 0;
+        if !state.resets.waiting.is_empty() {
+            self.conn_timers.set(key, at_ms);
+            self.send_resets(key);
+            // The streams that they free may be waited for.
+            self.serve_queue(pool);
+        }
+    }
+
+    fn send_resets(&mut self, key: ConnKey) {
+        let Some(conn) = self.conn(key) else { return };
+        let Side::Upstream(state) = &mut conn.side else { return };
+        while state.resets.sent < AT_ONCE
+            && let Some(stream) = state.resets.waiting.pop_front()
+        {
+            // It may have ended by itself while it waited.
+            if conn.http2.contains(stream) {
+                conn.http2.reset(stream, ErrorCode::CANCEL);
+                state.resets.sent += 1;
+            }
+        }
+        self.mark(key);
+    }
+}
