@@ -5,8 +5,8 @@
 //!
 //! | step | what | how long |
 //! |---|---|---|
-//! | 1 | not ready, health NOT_SERVING, out of the registry; still serving | `drain_accept` |
-//! | 2 | GOAWAY in two steps on every client connection; health Watch calls end | `drain_goaway_gap` |
+//! | 1 | not ready, health NOT_SERVING, out of the registry; GOAWAY in two steps on every client connection; still serving, new connections too | `drain_accept` |
+//! | 2 | GOAWAY on those made since; health Watch calls end | `drain_goaway_gap` |
 //! | 3 | calls go on to their end | at most `drain_limit` |
 //! | 4 | the rest ends with UNAVAILABLE, the worker threads are joined | under a second |
 
@@ -254,13 +254,17 @@ async fn until_stopped(
 
 /// Steps 1 to 3 of the end.
 async fn drain(control: &mut Control, workers: &[Worker], config: &Config, metrics: &Metrics) {
-    info!("draining: out of the registry, still taking connections");
+    info!("draining: out of the registry, clients are asked to reconnect, new ones still taken");
+    let tell = |update: fn() -> Update| {
+        for worker in workers {
+            // One that has failed has nothing to drain.
+            let _failed = !worker.link.send(update());
+        }
+    };
+    tell(|| Update::GoAway);
     tokio::join!(control.drain(), sleep(config.drain_accept));
     control.close();
-    for worker in workers {
-        // One that has failed has nothing to drain.
-        let _failed = !worker.link.send(Update::Drain);
-    }
+    tell(|| Update::Drain);
     sleep(config.drain_goaway_gap).await;
     let calls = || metrics.calls_in_flight.load(Relaxed);
     let quiet = async {

@@ -1,13 +1,26 @@
 //! Step 7: picks one instance of a service.
 //!
-//! Two choices at random, the one with fewer open streams wins (P2C); streams count until they end, on all
-//! worker threads. Instances whose last connect failed are passed over while their back-off runs, unless all
-//! are in that state. Calls with an affinity key go to the instance that [`affinity`] names instead.
+//! The usual strategy is P2C: two choices by weight, the cheaper one wins. Cost is (open streams + 1) / capacity, where
+//! a stream counts until it ends, on all worker threads; an instance that answers at least twice as slowly as the other
+//! costs more by that factor. What `load` knows narrows the choice: failed connects, ejection, capacity, slow start.
+//! If no instance is fit, all are used: a wrong guess about all of them must not be an outage. Calls with an affinity
+//! key go to the instance that [`affinity`] names instead.
 
 pub mod affinity;
+mod load;
 
-use crate::directory::{Endpoint, Load};
+pub use load::Load;
+pub(crate) use load::{Fitness, Verdict};
+
+use crate::directory::{Endpoint, Service, Strategy};
 use std::sync::Arc;
+
+/// Latencies are compared with this added to both: below some milliseconds, differences are the scheduler's.
+const LATENCY_FLOOR_US: f64 = 5_000.0;
+/// Factor between two latencies from which on the slower instance costs more.
+const LATENCY_TIER: f64 = 2.0;
+/// What an instance without `max_concurrency` counts as beside instances that have one.
+const CAPACITY_UNKNOWN: f64 = 100.0;
 
 /// What one pick has to respect.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,57 +33,142 @@ pub(crate) struct Wanted<'a> {
     pub(crate) affinity: &'a [u8],
 }
 
-/// Picks an instance; `None` if none is left that may be picked.
-pub(crate) fn pick<'e>(
-    endpoints: &'e [Arc<Endpoint>],
-    wanted: Wanted<'_>,
-    now_ms: u64,
-    rng: &mut Rng,
-) -> Option<&'e Arc<Endpoint>> {
+/// The outcome of a pick.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Picked<'e> {
+    /// This one. `probe`: the call decides whether an ejected instance comes back.
+    Endpoint { endpoint: &'e Arc<Endpoint>, probe: bool },
+    /// Every instance has as many streams as it takes.
+    Full,
+    /// No instance is registered that may be picked.
+    Nothing,
+}
+
+/// Picks an instance of the service.
+pub(crate) fn pick<'e>(service: &'e Service, wanted: Wanted<'_>, now_ms: u64, rng: &mut Rng) -> Picked<'e> {
+    let endpoints = &service.endpoints;
     let allowed = |endpoint: &Endpoint| {
         wanted.version.is_none_or(|version| endpoint.version.as_deref() == Some(version))
             && wanted.except.is_none_or(|load| !Arc::ptr_eq(load, &endpoint.load))
     };
-    let up = |endpoint: &Endpoint| allowed(endpoint) && !endpoint.load.is_down(now_ms);
+    let fitness = |endpoint: &Endpoint| match allowed(endpoint) {
+        true => endpoint.load.fitness(now_ms),
+        false => Fitness::Unfit,
+    };
+    let fit = |endpoint: &Endpoint| fitness(endpoint) == Fitness::Fit && has_room(endpoint);
+    let plain = |endpoint| Picked::Endpoint { endpoint, probe: false };
     if !wanted.affinity.is_empty() {
-        return affinity::owner(wanted.affinity, endpoints, up)
-            .or_else(|| affinity::owner(wanted.affinity, endpoints, allowed));
+        let owner = |filter: &dyn Fn(&Endpoint) -> bool| affinity::owner(wanted.affinity, endpoints, filter);
+        // An instance whose ejection is over is probed by a call for a key of its own.
+        if let Some(endpoint) = owner(&|e| fitness(e) != Fitness::Unfit)
+            && fitness(endpoint) == Fitness::Probe
+            && endpoint.load.begin_probe()
+        {
+            return Picked::Endpoint { endpoint, probe: true };
+        }
+        return owner(&|e| fitness(e) == Fitness::Fit)
+            .or_else(|| owner(&allowed))
+            .map_or(Picked::Nothing, plain);
     }
-    // The usual case costs two random numbers and four loads; only a hit on a bad instance costs a scan.
-    if let [_, _, ..] = endpoints {
+    // The usual case costs two random numbers and a few loads; only an instance that is not fit costs a scan.
+    if let ([_, _, ..], Strategy::P2c, true) = (&endpoints[..], &service.strategy, service.uniform) {
         let first = rng.below(endpoints.len());
         let second = (first + 1 + rng.below(endpoints.len() - 1)) % endpoints.len();
         let (a, b) = (&endpoints[first], &endpoints[second]);
-        if up(a) && up(b) {
-            return Some(if b.load.open() < a.load.open() { b } else { a });
+        if fit(a) && fit(b) && a.load.is_warm() && b.load.is_warm() {
+            return plain(cheaper(a, b, now_ms));
         }
     }
-    two_choices(endpoints, up, rng).or_else(|| two_choices(endpoints, allowed, rng))
+    let probe = |endpoint: &&Arc<Endpoint>| {
+        fitness(endpoint) == Fitness::Probe && has_room(endpoint) && endpoint.load.begin_probe()
+    };
+    if let Some(endpoint) = endpoints.iter().find(probe) {
+        return Picked::Endpoint { endpoint, probe: true };
+    }
+    let chosen = choose(service, fit, now_ms, rng).or_else(|| {
+        choose(service, |e| allowed(e) && has_room(e) && !fit_elsewhere(endpoints, &fitness), now_ms, rng)
+    });
+    match chosen {
+        Some(endpoint) => plain(endpoint),
+        None if endpoints.iter().any(|endpoint| allowed(endpoint)) => Picked::Full,
+        None => Picked::Nothing,
+    }
 }
 
-/// P2C over those that pass the filter, in one scan and without a list: keeps a uniform sample of two.
-fn two_choices<'e>(
-    endpoints: &'e [Arc<Endpoint>],
+/// Whether some instance is fit, be it full: then those that are not fit stay unused.
+fn fit_elsewhere(endpoints: &[Arc<Endpoint>], fitness: &impl Fn(&Endpoint) -> Fitness) -> bool {
+    endpoints.iter().any(|endpoint| fitness(endpoint) == Fitness::Fit)
+}
+
+fn has_room(endpoint: &Endpoint) -> bool {
+    endpoint.capacity == 0 || endpoint.load.open() < endpoint.capacity
+}
+
+/// One of the instances that pass the filter, by the service's strategy.
+fn choose<'e>(
+    service: &'e Service,
     filter: impl Fn(&Endpoint) -> bool,
+    now_ms: u64,
     rng: &mut Rng,
 ) -> Option<&'e Arc<Endpoint>> {
-    let mut sample: [Option<&Arc<Endpoint>>; 2] = [None, None];
-    for (seen, endpoint) in endpoints.iter().filter(|e| filter(e)).enumerate() {
-        match seen {
-            0 | 1 => sample[seen] = Some(endpoint),
-            _ => {
-                let slot = rng.below(seen + 1);
-                if slot < 2 {
-                    sample[slot] = Some(endpoint);
-                }
+    let endpoints = &service.endpoints;
+    let mut passing = endpoints.iter().filter(|endpoint| filter(endpoint));
+    match &service.strategy {
+        Strategy::RoundRobin => {
+            let turn = service.usage.next_turn();
+            (0..endpoints.len())
+                .map(|step| &endpoints[turn.wrapping_add(step) % endpoints.len()])
+                .find(|endpoint| filter(endpoint))
+        }
+        Strategy::LeastRequest => {
+            let first = passing.next()?;
+            Some(passing.fold(first, |best, next| {
+                if rng.below(2) == 0 { cheaper(best, next, now_ms) } else { cheaper(next, best, now_ms) }
+            }))
+        }
+        Strategy::P2c | Strategy::Affinity(_) => {
+            let count = passing.clone().count();
+            if count <= 1 {
+                return passing.next();
             }
+            let weight = |endpoint: &Endpoint| f64::from(endpoint.weight) * endpoint.load.warmth(now_ms);
+            let total: f64 = passing.clone().map(|endpoint| weight(endpoint)).sum();
+            let mut draw = |skip: Option<&Arc<Endpoint>>| {
+                let skipped = skip.map_or(0.0, |endpoint| weight(endpoint));
+                let mut at = rng.fraction() * (total - skipped);
+                let mut last = None;
+                for endpoint in passing.clone().filter(|e| !skip.is_some_and(|skip| Arc::ptr_eq(skip, e))) {
+                    last = Some(endpoint);
+                    at -= weight(endpoint);
+                    if at < 0.0 {
+                        break;
+                    }
+                }
+                last
+            };
+            let first = draw(None)?;
+            // Even weights: two different ones. Uneven ones: drawn independently, which keeps the shares exact.
+            let even = service.uniform && passing.clone().all(|endpoint| endpoint.load.is_warm());
+            let second = draw(even.then_some(first))?;
+            Some(cheaper(first, second, now_ms))
         }
     }
-    match sample {
-        [Some(a), Some(b)] if b.load.open() < a.load.open() => Some(b),
-        [Some(a), Some(b)] if b.load.open() == a.load.open() && rng.below(2) == 1 => Some(b),
-        [first, _] => first,
-    }
+}
+
+/// The one that costs less; the first if they cost the same.
+fn cheaper<'e>(a: &'e Arc<Endpoint>, b: &'e Arc<Endpoint>, now_ms: u64) -> &'e Arc<Endpoint> {
+    let [cost_a, cost_b] = [a, b].map(|endpoint| {
+        let weight = (f64::from(endpoint.weight) * endpoint.load.warmth(now_ms)).max(0.01);
+        let capacity = if endpoint.capacity == 0 { CAPACITY_UNKNOWN } else { f64::from(endpoint.capacity) };
+        (f64::from(endpoint.load.open()) / weight + 1.0) / capacity
+    });
+    let [latency_a, latency_b] = [a, b].map(|endpoint| endpoint.load.latency_us(now_ms));
+    let slower = match (latency_a > 0.0, latency_b > 0.0) {
+        (true, true) => (latency_a + LATENCY_FLOOR_US) / (latency_b + LATENCY_FLOOR_US),
+        _ => 1.0,
+    };
+    let slower = if (1.0 / LATENCY_TIER..LATENCY_TIER).contains(&slower) { 1.0 } else { slower };
+    if cost_b < cost_a * slower { b } else { a }
 }
 
 /// A small random number generator (xorshift64*, Vigna 2016): picks need speed and evenness, not secrecy.
@@ -94,100 +192,12 @@ impl Rng {
         let wide = u128::from(self.next()) * n as u128;
         usize::try_from(wide >> 64).unwrap_or(0)
     }
+
+    /// A number in 0..1.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn endpoints(loads: &[u32]) -> Vec<Arc<Endpoint>> {
-        loads
-            .iter()
-            .enumerate()
-            .map(|(i, &open)| {
-                let load = Arc::new(Load::default());
-                (0..open).for_each(|_| load.opened());
-                Arc::new(Endpoint {
-                    instance: format!("i{i}").into(),
-                    service: "agent-x".into(),
-                    addr: ([127, 0, 0, 1], 1000 + u16::try_from(i).unwrap()).into(),
-                    version: Some(if i % 2 == 0 { "v1" } else { "v2" }.into()),
-                    load,
-                })
-            })
-            .collect()
-    }
-
-    fn shares(endpoints: &[Arc<Endpoint>], wanted: Wanted<'_>, now_ms: u64) -> Vec<usize> {
-        let mut rng = Rng::new(42);
-        let mut counts = vec![0; endpoints.len()];
-        for _ in 0..3_000 {
-            if let Some(picked) = pick(endpoints, wanted, now_ms, &mut rng) {
-                counts[usize::from(picked.addr.port()) - 1000] += 1;
-            }
-        }
-        counts
-    }
-
-    #[test]
-    fn equal_instances_share_evenly() {
-        for share in shares(&endpoints(&[0, 0, 0]), Wanted::default(), 1) {
-            assert!((850..1150).contains(&share), "{share}");
-        }
-        let two = shares(&endpoints(&[3, 3]), Wanted::default(), 1);
-        assert!(two.iter().all(|n| (1_350..1_650).contains(n)), "{two:?}");
-    }
-
-    #[test]
-    fn the_one_with_most_open_streams_is_never_picked_of_two_choices() {
-        let counts = shares(&endpoints(&[0, 10, 1]), Wanted::default(), 1);
-        assert_eq!(counts[1], 0);
-        assert!(counts[0] > counts[2]);
-    }
-
-    #[test]
-    fn an_instance_that_refused_is_passed_over_until_its_back_off_ends_unless_all_did() {
-        let set = endpoints(&[0, 5, 5]);
-        set[0].load.connect_failed(1_000);
-        assert_eq!(shares(&set, Wanted::default(), 1_050)[0], 0);
-        assert!(shares(&set, Wanted::default(), 1_100)[0] > 0);
-        set[1].load.connect_failed(2_000);
-        set[2].load.connect_failed(2_000);
-        set[0].load.connect_failed(2_000);
-        assert_eq!(shares(&set, Wanted::default(), 2_050).iter().sum::<usize>(), 3_000);
-    }
-
-    #[test]
-    fn version_and_exception_narrow_the_choice() {
-        let set = endpoints(&[0, 0, 0, 0]);
-        let counts = shares(&set, Wanted { version: Some("v2"), ..Wanted::default() }, 1);
-        assert_eq!((counts[0], counts[2]), (0, 0));
-        let except = Wanted { version: Some("v2"), except: Some(&set[1].load), ..Wanted::default() };
-        assert_eq!(shares(&set, except, 1), [0, 0, 0, 3_000]);
-        let none = Wanted { version: Some("v3"), ..Wanted::default() };
-        assert_eq!(shares(&set, none, 1), [0; 4]);
-        let single = endpoints(&[7]);
-        assert_eq!(shares(&single, Wanted::default(), 1), [3_000]);
-        assert!(pick(&[], Wanted::default(), 1, &mut Rng::new(1)).is_none());
-    }
-
-    #[test]
-    fn affinity_survives_the_loss_of_other_instances() {
-        let set = endpoints(&[0; 5]);
-        let owner = |set: &[Arc<Endpoint>], key: &str| {
-            let wanted = Wanted { affinity: key.as_bytes(), ..Wanted::default() };
-            pick(set, wanted, 1, &mut Rng::new(9)).unwrap().instance.clone()
-        };
-        for i in 0..200 {
-            let key = format!("task-{i}");
-            let before = owner(&set, &key);
-            for gone in 0..5 {
-                let mut fewer = set.clone();
-                let lost = fewer.remove(gone);
-                if lost.instance != before {
-                    assert_eq!(owner(&fewer, &key), before);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -16,11 +16,13 @@
 
 mod finish;
 mod request;
+mod retry;
 
 pub(crate) use request::{forwarded, grpc_status};
+pub(crate) use retry::Budget;
 
 use crate::{
-    directory::{Directory, Load},
+    directory::{Directory, Load, Strategy},
     peek::Peek,
     plane::{CallKey, CallRef, ConnKey, Plane, millis},
     route::{MethodRoute, Target},
@@ -32,18 +34,22 @@ use std::{
 use switchboard_http2::{Headers, StreamId};
 
 use crate::{
-    balance::{self, Wanted},
+    balance::{self, Picked, Wanted},
     error::Error,
     link::Lookup,
     plane::Command,
     route,
 };
 
+/// How often a call that waits for room looks whether another thread made some.
+const ROOM_LOOK_MS: u64 = 50;
+
 /// Where a call stands; see the module's drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Reading,
     Parked,
+    Backoff,
     Queued,
     Forwarding,
     Flushing,
@@ -69,6 +75,8 @@ pub(crate) struct Call {
     pub(crate) peek: Option<Box<Peek>>,
     /// The affinity key.
     affinity: Box<[u8]>,
+    /// Parked because every instance is full.
+    pub(crate) in_full: bool,
     /// Body bytes that came before the stream was opened; afterwards those that a retry would send again.
     pub(crate) held: Vec<u8>,
     pub(crate) replayable: bool,
@@ -82,6 +90,19 @@ pub(crate) struct Call {
     pub(crate) started: bool,
     /// Load of the picked instance, counted up.
     pub(crate) load: Option<Arc<Load>>,
+    /// The call decides whether its instance comes back from ejection.
+    pub(crate) probe: bool,
+    /// The method or the service says that the call may be sent twice.
+    pub(crate) idempotent: bool,
+    /// The second attempt may be at the same instance, if there is no other.
+    pub(crate) may_return: bool,
+    /// Attempts made so far.
+    pub(crate) attempts: u32,
+    /// Response headers of an idempotent call, kept until its first message: trailers instead may mean a retry.
+    pub(crate) early: Option<Box<Headers>>,
+    /// When the stream was opened, and when bytes last passed, in us and ms of the router clock.
+    pub(crate) opened_us: u64,
+    pub(crate) active_ms: u64,
     /// Key of the pool of the picked instance.
     pub(crate) pool: Option<usize>,
     /// The instance where the first attempt failed.
@@ -203,17 +224,33 @@ impl Plane {
             Some(Target::Id { version, .. }) => version.as_deref(),
             _ => None,
         };
+        call.idempotent = known.idempotent || call.method.as_ref().is_some_and(|method| method.idempotent);
+        if !was_known {
+            known.usage.retries.deposit();
+        }
+        if let Strategy::Affinity(header) = &known.strategy
+            && let Some(value) = call.request.get(header.as_bytes())
+        {
+            call.affinity = value.into();
+        }
         let wanted = Wanted { version, except: call.failed_at.as_ref(), affinity: &call.affinity };
-        match balance::pick(&known.endpoints, wanted, self.now_ms, &mut self.rng) {
-            Some(endpoint) => {
+        let queue_first = call.phase != Phase::Parked && self.full.contains_key(&known.name);
+        let picked = match queue_first {
+            true => Picked::Full,
+            false => balance::pick(&known, wanted, self.now_ms, &mut self.rng),
+        };
+        match picked {
+            Picked::Endpoint { endpoint, probe } => {
                 let endpoint = endpoint.clone();
+                call.probe = probe;
                 self.send_to(key, endpoint);
             }
-            None if call.failed_at.is_some() => self.fail_attempt(key),
-            None => {
+            Picked::Full => self.wait_for_room(key, &known.name),
+            Picked::Nothing if call.failed_at.is_some() => self.fail_attempt(key),
+            Picked::Nothing => {
                 // A new directory does not begin the wait anew, but the wait for the look-up was another one.
                 let patience = match call.patience_ms {
-                    set if call.phase == Phase::Parked && was_known => set,
+                    set if call.phase == Phase::Parked && was_known && !call.in_full => set,
                     _ => self.now_ms + millis(self.config.no_endpoint_wait),
                 };
                 if patience <= self.now_ms {
@@ -250,6 +287,8 @@ impl Plane {
             self.metrics.calls_parked.fetch_add(1, Relaxed);
         }
         call.phase = Phase::Parked;
+        // It may have waited for room before: its entry there is void from now on.
+        call.in_full = false;
         call.patience_ms = patience_ms;
         waiting.push((key, call.serial));
         let known = knows(&self.directory, &lookup);
@@ -257,6 +296,60 @@ impl Plane {
             self.command(Command::Lookup(lookup));
         }
         self.set_call_timer(key);
+    }
+
+    /// Queues the call until an instance of its service takes another stream.
+    fn wait_for_room(&mut self, key: CallKey, service: &Arc<str>) {
+        let limit = self.config.queue_per_service;
+        let Some(call) = self.calls.get_mut(key) else { return };
+        // Room that another worker thread, or another router, makes is seen by looking again.
+        call.patience_ms = self.now_ms + ROOM_LOOK_MS;
+        if call.phase == Phase::Parked && call.in_full {
+            return self.set_call_timer(key);
+        }
+        let queue = self.full.entry(service.clone()).or_default();
+        if queue.len() >= limit {
+            let calls = &self.calls;
+            queue.retain(|&(key, serial)| {
+                calls.get(key).is_some_and(|call| call.serial == serial && call.in_full)
+            });
+        }
+        if queue.len() >= limit {
+            return self.fail(key, Error::limit("QUEUE_FULL", format!("every instance of {service} is at its max_concurrency and {limit} calls wait already: call again, or add instances")));
+        }
+        let Some(call) = self.calls.get_mut(key) else { return };
+        queue.push_back((key, call.serial));
+        if call.phase != Phase::Parked {
+            self.metrics.calls_parked.fetch_add(1, Relaxed);
+        }
+        call.phase = Phase::Parked;
+        call.in_full = true;
+        self.set_call_timer(key);
+    }
+
+    /// An instance of the service has room again: sends the calls that wait for it, oldest first.
+    pub(crate) fn serve_full(&mut self, service: &Arc<str>) {
+        while let Some(queue) = self.full.get_mut(service) {
+            let Some(&(key, serial)) = queue.front() else {
+                self.full.remove(service);
+                return;
+            };
+            if self.calls.get(key).is_some_and(|call| call.serial == serial && call.in_full) {
+                self.resolve(key);
+                if self
+                    .calls
+                    .get(key)
+                    .is_some_and(|call| call.serial == serial && call.in_full && call.phase == Phase::Parked)
+                {
+                    return;
+                }
+            }
+            if let Some(queue) = self.full.get_mut(service)
+                && queue.front() == Some(&(key, serial))
+            {
+                queue.pop_front();
+            }
+        }
     }
 
     /// Whether the call still waits: it may have ended, and its key may be another's now.
@@ -272,8 +365,11 @@ impl Plane {
         for (lookup, mut calls) in std::mem::take(&mut self.parked) {
             calls.retain(|&call| self.is_parked(call));
             if knows(&self.directory, &lookup) {
-                for (call, _) in calls {
-                    self.resolve(call);
+                for call in calls {
+                    // An earlier one's end may have served it already.
+                    if self.is_parked(call) {
+                        self.resolve(call.0);
+                    }
                 }
             } else if !calls.is_empty() {
                 // While the directory held it, nobody had to ask for it.
@@ -350,7 +446,13 @@ impl Plane {
             return self.fail(key, *error);
         }
         let Some(call) = self.calls.get(key) else { return };
+        if let (Phase::Parked, true, Some(service)) = (call.phase, call.in_full, call.service.clone()) {
+            self.serve_full(&service);
+            return self.set_call_timer_again(key);
+        }
         match (call.phase, &call.target) {
+            (Phase::Backoff, _) => self.resolve(key),
+            (Phase::Forwarding, _) => self.check_idle(key),
             (Phase::Reading, _) => {
                 self.fail(key, Error::first_message_timeout(self.config.first_message_wait));
             }
@@ -369,11 +471,38 @@ impl Plane {
         }
     }
 
+    /// Nothing passed for the time that a stream may be idle?
+    fn check_idle(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        let limit = self.config.stream_idle;
+        if !limit.is_zero() && self.now_ms >= call.active_ms + millis(limit) {
+            let service = call.service.as_deref().unwrap_or("the router");
+            return self.fail(key, Error::stream_idle(service, limit));
+        }
+        self.set_call_timer(key);
+    }
+
+    /// Has a call that waits for room look again later.
+    fn set_call_timer_again(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get_mut(key)
+            && call.phase == Phase::Parked
+            && call.in_full
+        {
+            call.patience_ms = self.now_ms + ROOM_LOOK_MS;
+            self.set_call_timer(key);
+        }
+    }
+
     /// Sets the call's one timer by its deadline and its phase.
     pub(crate) fn set_call_timer(&mut self, key: CallKey) {
         let Some(call) = self.calls.get(key) else { return };
-        let patience =
-            if matches!(call.phase, Phase::Reading | Phase::Parked) { call.patience_ms } else { u64::MAX };
+        let patience = match call.phase {
+            Phase::Reading | Phase::Parked | Phase::Backoff => call.patience_ms,
+            Phase::Forwarding if !self.config.stream_idle.is_zero() => {
+                call.active_ms + millis(self.config.stream_idle)
+            }
+            _ => u64::MAX,
+        };
         match call.deadline_ms.min(patience) {
             u64::MAX => self.call_timers.clear(key),
             at_ms => self.call_timers.set(key, at_ms),

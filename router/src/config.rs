@@ -38,6 +38,22 @@ pub const DEFAULT_NO_ENDPOINT_WAIT: Duration = Duration::from_secs(3);
 pub const DEFAULT_LOOKUP_WAIT: Duration = Duration::from_secs(5);
 /// Containers on one network answer a connect at once or not at all (Linkerd outbound: 1 s).
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Some five hundred stalled streams at a full window; a quarter of the usual container.
+pub const DEFAULT_MEMORY_BUDGET: usize = 512 << 20;
+/// Envoy and Linkerd retry once; gRFC A6 caps at 5.
+pub const DEFAULT_RETRY_ATTEMPTS: u32 = 2;
+/// Envoy's 5 minutes cut quiet watches.
+pub const DEFAULT_STREAM_IDLE: Duration = Duration::from_secs(3_600);
+/// gRFC A9; HAProxy in TCP mode balances connections, so age is what spreads clients over new routers.
+pub const DEFAULT_CONNECTION_AGE: Duration = Duration::from_secs(300);
+/// gRFC A9's 2 h, shortened: HAProxy and NAT boxes forget idle connections after 60 s to 15 min.
+pub const DEFAULT_DOWNSTREAM_PING: Duration = Duration::from_secs(60);
+/// gRFC A8: below one minute only with streams open.
+pub const DEFAULT_UPSTREAM_PING: Duration = Duration::from_secs(30);
+/// gRFC A8 and A9 say 20 s; a dead instance is to be noticed sooner.
+pub const DEFAULT_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Envoy ejects for 30 s; sets of two to ten instances need a faster return.
+pub const DEFAULT_EJECTION_TIME: Duration = Duration::from_secs(10);
 /// Few connections batch better; HAProxy and agentgateway use 100 as well.
 pub const DEFAULT_STREAMS_PER_UPSTREAM_CONNECTION: u32 = 100;
 /// Bound of connections to one instance, per worker thread.
@@ -110,6 +126,22 @@ pub struct Config {
     pub lookup_wait: Duration,
     /// How long a connect to an instance may take.
     pub connect_timeout: Duration,
+    /// Attempts of an idempotent call, the first included; 1 = no retry.
+    pub retry_attempts: u32,
+    /// How long an instance that failed five times in a row is left out, times the ejections so far.
+    pub ejection_time: Duration,
+    /// Bytes that streams may hold while they wait for their peers; beyond it new calls are refused.
+    pub memory_budget: usize,
+    /// How long a call may pass no bytes in either direction; 0 = for ever.
+    pub stream_idle: Duration,
+    /// Age at which a client's connection is asked to reconnect, give or take a tenth; 0 = never. No call is ended by it.
+    pub connection_age: Duration,
+    /// Silence after which a client's connection is asked for a PING; 0 = never.
+    pub downstream_ping: Duration,
+    /// Silence after which an instance's connection with open streams is asked for a PING; 0 = never.
+    pub upstream_ping: Duration,
+    /// How long either may take to answer it.
+    pub ping_timeout: Duration,
     /// Open streams of an upstream connection after which another one is opened.
     pub streams_per_upstream_connection: u32,
     /// Connections to one instance, per worker thread.
@@ -245,6 +277,14 @@ impl Config {
             no_endpoint_wait: DEFAULT_NO_ENDPOINT_WAIT,
             lookup_wait: DEFAULT_LOOKUP_WAIT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            retry_attempts: DEFAULT_RETRY_ATTEMPTS,
+            memory_budget: DEFAULT_MEMORY_BUDGET,
+            stream_idle: DEFAULT_STREAM_IDLE,
+            connection_age: DEFAULT_CONNECTION_AGE,
+            downstream_ping: DEFAULT_DOWNSTREAM_PING,
+            upstream_ping: DEFAULT_UPSTREAM_PING,
+            ping_timeout: DEFAULT_PING_TIMEOUT,
+            ejection_time: DEFAULT_EJECTION_TIME,
             streams_per_upstream_connection: DEFAULT_STREAMS_PER_UPSTREAM_CONNECTION,
             connections_per_endpoint: DEFAULT_CONNECTIONS_PER_ENDPOINT,
             queue_per_service: DEFAULT_QUEUE_PER_SERVICE,

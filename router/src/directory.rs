@@ -6,12 +6,15 @@
 //! behind the `Arc`s of [`Load`] and [`Usage`], which the builder carries over by instance and service.
 //! Nothing here talks to the registry.
 
+pub use crate::balance::Load;
+use crate::call::Budget;
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::SystemTime,
 };
@@ -29,7 +32,7 @@ pub struct Directory {
 }
 
 /// One service and its instances.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Service {
     /// Consul name, `agent-echo`.
     pub name: Arc<str>,
@@ -42,8 +45,42 @@ pub struct Service {
     /// Router clock ([`Clock`]) in ms after which the entry should be read again; `u64::MAX` while a watch keeps
     /// it fresh.
     pub fresh_until_ms: u64,
+    /// Whether all weights are equal.
+    pub uniform: bool,
+    /// How instances are picked: meta `balance`.
+    pub strategy: Strategy,
+    /// Whether a call may be sent twice: meta `idempotent`.
+    pub idempotent: bool,
     /// Use by calls, shared by all snapshots.
     pub usage: Arc<Usage>,
+}
+
+/// How the instances of a service are picked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// `p2c`: two at random, the cheaper one.
+    #[default]
+    P2c,
+    /// `round_robin`: each in turn.
+    RoundRobin,
+    /// `least_request`: the cheapest of all.
+    LeastRequest,
+    /// `affinity:<header>`: calls with the same value of a request header go to the same instance.
+    Affinity(Arc<str>),
+}
+
+impl Strategy {
+    /// Reads meta `balance`; what is not understood is [`Strategy::P2c`].
+    pub fn parse(text: &str) -> Self {
+        match text.trim() {
+            "round_robin" => Strategy::RoundRobin,
+            "least_request" => Strategy::LeastRequest,
+            text => match text.strip_prefix("affinity:") {
+                Some(header) if !header.is_empty() => Strategy::Affinity(header.to_ascii_lowercase().into()),
+                _ => Strategy::P2c,
+            },
+        }
+    }
 }
 
 /// One healthy instance, resolved to an address.
@@ -57,6 +94,10 @@ pub struct Endpoint {
     pub addr: SocketAddr,
     /// Meta `version`, which `echo-agent@v2` selects.
     pub version: Option<Arc<str>>,
+    /// Streams that it takes at the same time (meta `max_concurrency`); 0 = no limit.
+    pub capacity: u32,
+    /// Its share of calls beside the others': meta `weight`, else the registry's.
+    pub weight: u32,
     /// Load and failures, shared by all snapshots that hold this instance at this address.
     pub load: Arc<Load>,
 }
@@ -65,6 +106,9 @@ pub struct Endpoint {
 #[derive(Debug, Default)]
 pub struct Usage {
     last_ms: AtomicU64,
+    turn: AtomicUsize,
+    /// What second attempts may cost.
+    pub(crate) retries: Budget,
 }
 
 impl Usage {
@@ -73,57 +117,14 @@ impl Usage {
         self.last_ms.store(now_ms, Relaxed);
     }
 
+    /// Numbers the picks of [`Strategy::RoundRobin`], over all worker threads.
+    pub(crate) fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Relaxed)
+    }
+
     /// Router clock in ms of the last call; 0 if there was none.
     pub fn last_ms(&self) -> u64 {
         self.last_ms.load(Relaxed)
-    }
-}
-
-/// Back-off after a failed connect: defaults.md 4.1 (Linkerd's 100 ms doubling, capped at 10 s).
-const DOWN_FIRST_MS: u64 = 100;
-const DOWN_MAX_MS: u64 = 10_000;
-
-/// What all worker threads know of one instance: streams open now, and whether the last connect failed.
-#[derive(Debug, Default)]
-pub struct Load {
-    open: AtomicU32,
-    failures: AtomicU32,
-    down_until_ms: AtomicU64,
-}
-
-impl Load {
-    /// Streams open at this instance over all worker threads.
-    pub fn open(&self) -> u32 {
-        self.open.load(Relaxed)
-    }
-
-    /// Counts a stream that was opened; every call pairs with one [`Load::closed`].
-    pub fn opened(&self) {
-        self.open.fetch_add(1, Relaxed);
-    }
-
-    /// Counts the end of a stream.
-    pub fn closed(&self) {
-        self.open.fetch_sub(1, Relaxed);
-    }
-
-    /// Notes a failed connect: the instance is not picked until its back-off is over (100 ms, doubled each
-    /// time, at most 10 s), unless all instances of the service are in that state.
-    pub fn connect_failed(&self, now_ms: u64) {
-        let failures = self.failures.fetch_add(1, Relaxed).min(16);
-        let pause = (DOWN_FIRST_MS << failures).min(DOWN_MAX_MS);
-        self.down_until_ms.store(now_ms + pause, Relaxed);
-    }
-
-    /// Notes that a connection is up: the instance may be picked at once.
-    pub fn connected(&self) {
-        self.failures.store(0, Relaxed);
-        self.down_until_ms.store(0, Relaxed);
-    }
-
-    /// Whether a connect failed and its back-off is not over.
-    pub fn is_down(&self, now_ms: u64) -> bool {
-        now_ms < self.down_until_ms.load(Relaxed)
     }
 }
 
@@ -145,25 +146,5 @@ impl Clock {
     /// Microseconds since the start, plus a thousand.
     pub fn now_us(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX - 1_000) + 1_000
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_connect_backs_off_doubling_and_a_good_one_clears_it() {
-        let load = Load::default();
-        load.connect_failed(1_000);
-        assert!(load.is_down(1_099) && !load.is_down(1_100));
-        load.connect_failed(2_000);
-        assert!(load.is_down(2_199) && !load.is_down(2_200));
-        for _ in 0..40 {
-            load.connect_failed(3_000);
-        }
-        assert!(load.is_down(12_999) && !load.is_down(13_000));
-        load.connected();
-        assert!(!load.is_down(3_001));
     }
 }

@@ -8,6 +8,7 @@
 use crate::{
     call::Phase,
     error::Error,
+    keepalive::{self, Check},
     plane::{CallKey, Conn, ConnKey, Next, Plane, Side, millis},
 };
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,6 +23,8 @@ const DRAIN_PING: [u8; 8] = *b"sb-drain";
 #[derive(Debug, Default)]
 pub(crate) struct Downstream {
     drain: Drain,
+    /// When its age bids it to reconnect, in ms of the router clock; 0 = never.
+    age_at_ms: u64,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -44,7 +47,9 @@ impl Plane {
         }
         self.metrics.downstream_connections_total.fetch_add(1, Relaxed);
         let http2 = http2::Connection::server(self.config.downstream_http2.clone());
-        let key = self.insert(http2, Side::Downstream(Downstream::default()));
+        let age = millis(self.config.connection_age) as f64 * (0.9 + 0.2 * self.rng.fraction());
+        let age_at_ms = if age > 0.0 { self.now_ms + age as u64 } else { 0 };
+        let key = self.insert(http2, Side::Downstream(Downstream { drain: Drain::No, age_at_ms }));
         self.conn_timers.set(key, self.now_ms + PREFACE_WAIT_MS);
         Some(key)
     }
@@ -99,6 +104,7 @@ impl Plane {
         }
         let padding = credit.saturating_sub(u32::try_from(data.len()).unwrap_or(u32::MAX));
         call.received += data.len() as u64;
+        call.active_ms = self.now_ms;
         call.client_done |= end;
         if let Some(peek) = call.peek.as_deref_mut() {
             match peek.push(data) {
@@ -143,9 +149,9 @@ impl Plane {
         let Some(conn) = self.conn(key) else { return };
         let Side::Downstream(state) = &conn.side else { return };
         if state.drain == Drain::No {
-            self.conn_timers.clear(key);
-            if draining {
-                self.start_drain(key);
+            match draining {
+                true => self.start_drain(key),
+                false => self.look_after_client(key),
             }
         }
     }
@@ -172,15 +178,46 @@ impl Plane {
         if state.drain == Drain::Announced {
             state.drain = Drain::Final;
             conn.http2.goaway(ErrorCode::NO_ERROR, b"");
-            self.conn_timers.clear(key);
+            self.look_after_client(key);
             self.mark(key);
+        }
+    }
+
+    /// Asks a silent client for a sign of life, and an old connection to reconnect; sets the time of the next look.
+    fn look_after_client(&mut self, key: ConnKey) {
+        let (silence, answer) = (self.config.downstream_ping, self.config.ping_timeout);
+        let now_ms = self.now_ms;
+        let Some(conn) = self.conn(key) else { return };
+        let Side::Downstream(state) = &conn.side else { return };
+        let age_at_ms =
+            if state.drain == Drain::No && state.age_at_ms > 0 { state.age_at_ms } else { u64::MAX };
+        if now_ms >= age_at_ms {
+            return self.start_drain(key);
+        }
+        let check = match silence.is_zero() {
+            true => Check::Wait { look_again_ms: u64::MAX },
+            false => conn.alive.check(silence, answer, now_ms),
+        };
+        let look_again_ms = match check {
+            Check::Dead => return self.lost(key, "the client does not answer PING"),
+            Check::Wait { look_again_ms } => look_again_ms,
+            Check::Ping { look_again_ms } => {
+                conn.http2.ping(keepalive::PING);
+                self.mark(key);
+                look_again_ms
+            }
+        };
+        match look_again_ms.min(age_at_ms) {
+            u64::MAX => self.conn_timers.clear(key),
+            at_ms => self.conn_timers.set(key, at_ms),
         }
     }
 
     pub(crate) fn downstream_timeout(&mut self, key: ConnKey) {
         let Some(conn) = self.conn(key) else { return };
         if conn.http2.is_ready() {
-            return self.finish_drain(key);
+            let announced = matches!(&conn.side, Side::Downstream(state) if state.drain == Drain::Announced);
+            return if announced { self.finish_drain(key) } else { self.look_after_client(key) };
         }
         conn.http2.goaway(ErrorCode::PROTOCOL_ERROR, b"no preface and SETTINGS in time");
         conn.closing = true;

@@ -40,6 +40,10 @@ pub struct Error {
     pub metadata: Vec<(&'static str, String)>,
     /// When another try may help.
     pub retry_after: Option<Duration>,
+    /// Whether it counts against the instance that the call was at.
+    pub(crate) blames_instance: bool,
+    /// Whether the instance has certainly not processed the call.
+    pub(crate) unprocessed: bool,
     /// The HTTP status of the answer, where it is not 200.
     pub(crate) http_status: Option<&'static str>,
 }
@@ -57,6 +61,8 @@ impl Error {
             message: message.into(),
             metadata: Vec::new(),
             retry_after: None,
+            blames_instance: false,
+            unprocessed: false,
             http_status: None,
         }
     }
@@ -64,6 +70,18 @@ impl Error {
     /// Adds a fact.
     pub(crate) fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.metadata.push((key, value.into()));
+        self
+    }
+
+    /// It is the instance's fault.
+    fn blame_instance(mut self) -> Self {
+        self.blames_instance = true;
+        self
+    }
+
+    /// The instance has not processed the call: another one may have it.
+    fn not_processed(mut self) -> Self {
+        self.unprocessed = true;
         self
     }
 

@@ -24,6 +24,7 @@ mod control;
 pub mod directory;
 mod downstream;
 pub mod error;
+mod keepalive;
 pub mod link;
 pub mod observe;
 mod peek;

@@ -12,7 +12,7 @@ use std::{
 
 /// What a worker thread wants to know. Each is answered by a [`Update::Snapshot`] that contains it, or by
 /// [`Update::Missing`] / [`Update::LookupFailed`] naming it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lookup {
     /// The service of that Consul name (`agent-echo`).
     Service(Arc<str>),
@@ -31,7 +31,10 @@ pub enum Update {
     LookupFailed(Lookup, Arc<str>),
     /// A client connection, accepted elsewhere, is this worker's from now on.
     Connection(TcpStream, Source),
-    /// Announce the end to all clients: GOAWAY in two steps, existing calls go on.
+    /// Ask every client that is connected now to go elsewhere: GOAWAY in two steps, existing calls go on. Who
+    /// connects afterwards is served as usual, since a load balancer may not know yet.
+    GoAway,
+    /// The same, for whoever connects from now on as well.
     Drain,
     /// End the remaining calls with UNAVAILABLE, flush, and leave the loop.
     Stop,

@@ -76,10 +76,16 @@ pub struct Metrics {
     pub calls_queued: AtomicU64,
     /// Second attempts of calls that were not processed.
     pub retries_total: AtomicU64,
+    /// Retries that the budget did not allow.
+    pub retries_over_budget_total: AtomicU64,
+    /// Instances taken out of the rotation because of their calls' outcomes.
+    pub ejections_total: AtomicU64,
     /// HTTP/2 connection errors found in what clients sent.
     pub downstream_protocol_errors_total: AtomicU64,
     /// HTTP/2 connection errors found in what instances sent.
     pub upstream_protocol_errors_total: AtomicU64,
+    /// Bytes held for streams that wait for their peers, as of the last merge of each worker thread.
+    pub buffered_bytes: AtomicU64,
     /// Lines of the access log that its full queue cost.
     pub access_records_lost_total: AtomicU64,
     /// Bytes read from and written to clients.
@@ -150,6 +156,13 @@ impl Metrics {
                 value(&self.retries_total),
             ),
             (
+                "retries_over_budget_total",
+                "counter",
+                "Retries that the budget did not allow",
+                value(&self.retries_over_budget_total),
+            ),
+            ("ejections_total", "counter", "Instances ejected by outcome", value(&self.ejections_total)),
+            (
                 "downstream_protocol_errors_total",
                 "counter",
                 "HTTP/2 connection errors of clients",
@@ -160,6 +173,12 @@ impl Metrics {
                 "counter",
                 "HTTP/2 connection errors of instances",
                 value(&self.upstream_protocol_errors_total),
+            ),
+            (
+                "buffered_bytes",
+                "gauge",
+                "Bytes held for streams that wait for their peers",
+                value(&self.buffered_bytes),
             ),
             (
                 "access_records_lost_total",

@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     directory::Directory,
     downstream::Downstream,
+    keepalive::Keepalive,
     link::{AccessRecord, Lookup, Update},
     observe::{Metrics, Recorder},
     route::RouteTable,
@@ -22,7 +23,7 @@ use crate::{
 };
 use slab::Slab;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     net::SocketAddr,
     sync::{
         Arc,
@@ -60,6 +61,8 @@ pub(crate) enum Command {
 pub(crate) struct Conn {
     pub(crate) http2: http2::Connection,
     pub(crate) side: Side,
+    /// Whether the peer still answers.
+    pub(crate) alive: Keepalive,
     /// Whether it is in `Plane::dirty`.
     dirty: bool,
     /// Close it once its output is written.
@@ -106,8 +109,10 @@ pub(crate) struct Plane {
     pub(crate) pools: HashMap<usize, Pool>,
     pub(crate) call_timers: Timers,
     pub(crate) conn_timers: Timers,
-    /// Calls that wait for the directory.
-    pub(crate) parked: HashMap<Lookup, Vec<CallRef>>,
+    /// Calls that wait for the directory. In order, so that a run can be repeated.
+    pub(crate) parked: BTreeMap<Lookup, Vec<CallRef>>,
+    /// Calls that wait until an instance of their service has room, by service.
+    pub(crate) full: HashMap<Arc<str>, VecDeque<CallRef>>,
     /// Services whose refresh was asked for since the last snapshot.
     pub(crate) refreshing: HashSet<Arc<str>>,
     dirty: Vec<ConnKey>,
@@ -139,7 +144,8 @@ impl Plane {
             pools: HashMap::new(),
             call_timers: Timers::default(),
             conn_timers: Timers::default(),
-            parked: HashMap::new(),
+            parked: BTreeMap::new(),
+            full: HashMap::new(),
             refreshing: HashSet::new(),
             dirty: Vec::new(),
             commands: Vec::new(),
@@ -185,7 +191,8 @@ impl Plane {
     }
 
     pub(crate) fn insert(&mut self, http2: http2::Connection, side: Side) -> ConnKey {
-        let conn = Conn { http2, side, dirty: false, closing: false, lingering: false };
+        let alive = Keepalive::new(self.now_ms);
+        let conn = Conn { http2, side, alive, dirty: false, closing: false, lingering: false };
         let key = self.conns.insert(Some(Box::new(conn)));
         self.mark(key);
         key
@@ -228,6 +235,7 @@ impl Plane {
                 self.conns[key] = Some(conn);
                 return input.len();
             }
+            conn.alive.heard(self.now_ms);
             let step = match conn.side {
                 Side::Downstream(_) => self.downstream_step(key, &mut conn, &input[used..]),
                 Side::Upstream(_) => self.upstream_step(key, &mut conn, &input[used..]),
@@ -259,8 +267,9 @@ impl Plane {
             Next::Cancelled { call } => self.cancelled(call),
             Next::Ready => self.ready(key),
             Next::Responded { call, code } => self.responded(call, code),
+            Next::Retry { call, wait_ms } => self.retry_after(call, wait_ms),
             Next::UpstreamReset { call, code } => self.upstream_reset(call, code),
-            Next::UpstreamBroken { call, reason } => self.upstream_broken(call, reason),
+            Next::UpstreamBroken { call, reason, .. } => self.upstream_broken(call, reason),
             Next::GoAway { last_stream } => self.upstream_goaway(key, last_stream),
             Next::Drained => self.finish_drain(key),
         }
@@ -380,13 +389,16 @@ impl Plane {
             Update::Missing(lookup) => self.lookup_missing(&lookup),
             Update::LookupFailed(lookup, why) => self.lookup_failed(&lookup, &why),
             Update::Connection(..) => {}
-            Update::Drain => self.drain(),
+            Update::GoAway => self.drain_all(),
+            Update::Drain => {
+                self.draining = true;
+                self.drain_all();
+            }
             Update::Stop => self.stop(),
         }
     }
 
-    fn drain(&mut self) {
-        self.draining = true;
+    fn drain_all(&mut self) {
         let keys: Vec<ConnKey> = self.conns.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.start_drain(key);
@@ -418,6 +430,13 @@ impl Plane {
             Side::Downstream(_) => self.downstream_timeout(key),
             Side::Upstream(_) => self.upstream_timeout(key),
         }
+    }
+
+    /// Bytes that connections and calls hold now.
+    pub(crate) fn buffered_bytes(&self) -> u64 {
+        let conns = self.conns.iter().filter_map(|(_, conn)| conn.as_deref());
+        let held: usize = self.calls.iter().map(|(_, call)| call.held.len()).sum();
+        (conns.map(|conn| conn.http2.buffered_bytes()).sum::<usize>() + held) as u64
     }
 
     /// A cleared header list, from a finished call where there is one.
@@ -456,6 +475,11 @@ pub(crate) enum Next {
     },
     /// The peer's settings are known.
     Ready,
+    /// The instance answered that it is unavailable, and the call may be sent again.
+    Retry {
+        call: CallKey,
+        wait_ms: u64,
+    },
     /// The instance's response is complete.
     Responded {
         call: CallKey,
@@ -467,6 +491,7 @@ pub(crate) enum Next {
     },
     UpstreamBroken {
         call: CallKey,
+        code: ErrorCode,
         reason: &'static str,
     },
     GoAway {
@@ -480,3 +505,6 @@ pub(crate) enum Next {
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2)
 }
+
+#[cfg(test)]
+mod simulator;

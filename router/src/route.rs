@@ -7,6 +7,7 @@
 //! instances there are is the directory's business.
 
 use crate::error::Error;
+use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 use std::{collections::HashMap, str, sync::Arc};
 use switchboard_registry::ids::{ClientId, Kind};
@@ -29,6 +30,8 @@ pub struct MethodRoute {
     pub kind: Option<Kind>,
     /// Answered by the router itself (with an ID field: only when that field is empty).
     pub local: bool,
+    /// May be called twice: `option idempotency_level` of the method.
+    pub idempotent: bool,
     /// One request message, one response message.
     pub unary: bool,
 }
@@ -144,6 +147,7 @@ impl RouteTable {
             affinity_field: number("affinity_field")?,
             kind,
             local: route.get_field_by_name("local").as_deref().and_then(Value::as_bool).unwrap_or(false),
+            idempotent: is_idempotent(method),
             unary: !method.is_client_streaming() && !method.is_server_streaming(),
         };
         self.methods.insert(path, Arc::new(entry));
@@ -159,6 +163,12 @@ impl RouteTable {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<MethodRoute>> {
         self.methods.values()
     }
+}
+
+/// Whether the method says that it has no side effects, or the same ones when called again.
+fn is_idempotent(method: &MethodDescriptor) -> bool {
+    let level = method.method_descriptor_proto().options.as_ref().map(|options| options.idempotency_level());
+    level.is_some_and(|level| level != IdempotencyLevel::IdempotencyUnknown)
 }
 
 fn text(message: &DynamicMessage, field: &str) -> String {

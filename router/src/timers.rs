@@ -51,6 +51,11 @@ impl Timers {
         }
     }
 
+    /// Whether the owner has a deadline.
+    pub(crate) fn is_set(&self, owner: usize) -> bool {
+        self.position.get(owner).is_some_and(|&index| index != NOWHERE)
+    }
+
     /// Takes one owner whose deadline is at or before `now_ms`.
     pub(crate) fn pop_due(&mut self, now_ms: u64) -> Option<usize> {
         let &(at_ms, owner) = self.heap.first()?;

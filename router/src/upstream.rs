@@ -11,9 +11,11 @@
 mod resets;
 
 use crate::{
+    balance::Verdict,
     call::{Phase, forwarded, grpc_status},
     directory::Endpoint,
     error::Error,
+    keepalive::{self, Check},
     plane::{CallKey, CallRef, Command, Conn, ConnKey, Next, Plane, Side, millis},
 };
 use resets::Resets;
@@ -21,9 +23,14 @@ use std::{
     collections::{HashSet, VecDeque},
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, LazyLock, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 use switchboard_http2::{self as http2, ConnectionError, ErrorCode, Event, HeadersKind, NO_KEY, OpenError};
 
+/// Longest silence towards an instance that asked for fewer PINGs: what gRPC servers permit by default.
+const PING_INTERVAL_MAX: Duration = Duration::from_secs(300);
+/// What is left of a `grpc-message` whose trailers were too large.
+const CUT_MESSAGE_MAX: usize = 1_024;
 /// The status CANCELLED.
 const CANCELLED: u8 = 1;
 
@@ -43,6 +50,8 @@ pub(crate) struct Pool {
     conns: Vec<ConnKey>,
     /// Calls that wait for a stream, oldest first. Entries of calls that gave up are skipped.
     waiting: VecDeque<CallRef>,
+    /// How often the instance ended a connection because of PINGs.
+    pinged_too_often: u32,
     /// The instance left the directory: no new call comes, and the pool ends with its last stream.
     retired: bool,
 }
@@ -54,6 +63,8 @@ static LOCAL: LazyLock<Arc<Endpoint>> = LazyLock::new(|| {
         service: "router".into(),
         addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         version: None,
+        capacity: 0,
+        weight: 1,
         load: Arc::default(),
     })
 });
@@ -86,6 +97,7 @@ impl Plane {
             self.metrics.calls_parked.fetch_sub(1, Relaxed);
         }
         call.phase = Phase::Queued;
+        call.in_full = false;
         self.metrics.calls_queued.fetch_add(1, Relaxed);
         endpoint.load.opened();
         call.load = Some(endpoint.load.clone());
@@ -95,6 +107,7 @@ impl Plane {
             endpoint,
             conns: Vec::new(),
             waiting: VecDeque::new(),
+            pinged_too_often: 0,
             retired: false,
         });
         pool.retired = false;
@@ -182,8 +195,13 @@ impl Plane {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Some(Some(conn)) = self.conns.get_mut(conn_key) else { return };
         let timeout = call.timeout_field(now_ms);
+        let previous = (call.attempts > 0).then(|| call.attempts.to_string());
         let end = call.client_done && call.held.is_empty();
-        let stream = match conn.http2.open(forwarded(&call.request, timeout.as_deref()), end, key) {
+        let stream = match conn.http2.open(
+            forwarded(&call.request, timeout.as_deref(), previous.as_deref()),
+            end,
+            key,
+        ) {
             Ok(stream) => stream,
             // `conn_with_room` looked before; only a connection that is used up says no now.
             Err(
@@ -205,6 +223,9 @@ impl Plane {
         call.phase = Phase::Forwarding;
         call.up = Some((conn_key, stream));
         call.moved = 0;
+        call.attempts += 1;
+        call.opened_us = self.now_us;
+        call.active_ms = now_ms;
         if !call.held.is_empty() {
             let pending = conn.http2.send_data(stream, &call.held, call.client_done);
             call.moved = (call.held.len() - pending) as u64;
@@ -222,6 +243,9 @@ impl Plane {
         }
         self.mark(conn_key);
         self.set_call_timer(key);
+        if !self.conn_timers.is_set(conn_key) {
+            self.look_after_instance(conn_key);
+        }
     }
 
     /// Streams or a connection became free: sends waiting calls, oldest first.
@@ -268,15 +292,58 @@ impl Plane {
             }
             Some(Event::Reset { key: NO_KEY, .. } | Event::StreamError { key: NO_KEY, .. }) => Next::Nothing,
             Some(Event::Reset { key: call, code, .. }) => Next::UpstreamReset { call, code },
-            Some(Event::StreamError { key: call, reason, .. }) => Next::UpstreamBroken { call, reason },
+            Some(Event::StreamError { key: call, code, reason, .. }) => {
+                Next::UpstreamBroken { call, code, reason }
+            }
             Some(Event::Settings) => Next::Ready,
-            Some(Event::GoAway { last_stream, code, .. }) => {
+            Some(Event::GoAway { last_stream, code, debug }) => {
+                if code == ErrorCode::ENHANCE_YOUR_CALM
+                    && debug == b"too_many_pings"
+                    && let Side::Upstream(state) = &conn.side
+                    && let Some(pool) = self.pools.get_mut(&state.pool)
+                {
+                    pool.pinged_too_often += 1;
+                    tracing::info!(instance = %pool.endpoint.instance, "instance asks for fewer PINGs");
+                }
                 tracing::debug!(conn = key, %code, last_stream, "instance sent GOAWAY");
                 Next::GoAway { last_stream }
             }
             Some(Event::PingAck { .. }) => Next::Nothing,
         };
-        Ok((consumed, next))
+        match next {
+            // Too large to pass on, but what was read of them may hold the status.
+            Next::UpstreamBroken { call, code: ErrorCode::ENHANCE_YOUR_CALM, reason } => {
+                let next = self.cut_status(call, conn.http2.partial_headers());
+                Ok((
+                    consumed,
+                    next.unwrap_or(Next::UpstreamBroken { call, code: ErrorCode::ENHANCE_YOUR_CALM, reason }),
+                ))
+            }
+            next => Ok((consumed, next)),
+        }
+    }
+
+    /// Trailers (or a trailers-only response) over the limit: the status goes to the client, its message cut, the
+    /// rest is lost (complaint 38).
+    fn cut_status(&mut self, key: CallKey, fields: &http2::Headers) -> Option<Next> {
+        let code = fields.get(b"grpc-status")?;
+        let call = self.calls.get_mut(key)?;
+        let (started, (down, stream)) = (call.started || call.early.is_some(), call.down);
+        self.commit(key);
+        self.scratch.clear();
+        if !started {
+            self.scratch.push(b":status", b"200");
+            self.scratch.push(b"content-type", b"application/grpc");
+        }
+        self.scratch.push(b"grpc-status", code);
+        if let Some(message) = fields.get(b"grpc-message") {
+            self.scratch.push(b"grpc-message", &message[..message.len().min(CUT_MESSAGE_MAX)]);
+        }
+        if let Some(Some(conn)) = self.conns.get_mut(down) {
+            conn.http2.send_headers(stream, self.scratch.iter(), true);
+        }
+        self.mark(down);
+        Some(Next::Responded { call: key, code: grpc_status(fields) })
     }
 
     /// Response headers or trailers came: they go to the client as they are.
@@ -292,16 +359,32 @@ impl Plane {
         if kind == HeadersKind::Informational {
             return Next::Nothing;
         }
-        let (down, stream) = call.down;
+        call.active_ms = self.now_ms;
         if !call.started && end && grpc_status(headers) == CANCELLED && call.deadline_is_near(self.now_ms) {
             // Nobody cancelled: some servers (tonic) name the passing of a deadline so.
             let service = call.service.as_deref().unwrap_or("the instance");
             return Next::Fail { call: key, error: Box::new(Error::deadline_exceeded(service)) };
         }
-        if !call.started {
-            call.started = true;
-            call.forget_replay();
+        if call.client_done && !call.started && call.early.is_none() {
+            // How soon an instance answers; a stream whose answer waits for the client's next word says nothing.
+            let latency_us = self.now_us.saturating_sub(call.opened_us);
+            if let Some(load) = &call.load {
+                load.responded(latency_us, self.now_ms);
+            }
         }
+        if end && let Some(wait_ms) = self.wants_retry(key, grpc_status(headers), headers) {
+            return Next::Retry { call: key, wait_ms };
+        }
+        let Some(call) = self.calls.get_mut(key) else { return Next::Nothing };
+        if !end && call.idempotent && call.client_done && call.replayable && !call.started {
+            // The commit point is the first message, not the first header (complaint 51). Not while the client may
+            // wait for the headers before it goes on.
+            call.early = Some(Box::new(headers.clone()));
+            return Next::Nothing;
+        }
+        self.commit(key);
+        let Some(call) = self.calls.get(key) else { return Next::Nothing };
+        let (down, stream) = call.down;
         if let Some(Some(conn)) = self.conns.get_mut(down) {
             conn.http2.send_headers(stream, headers.iter(), end);
         }
@@ -309,9 +392,33 @@ impl Plane {
         if end { Next::Responded { call: key, code: grpc_status(headers) } } else { Next::Nothing }
     }
 
+    /// The response is the client's from here on: no second attempt, and headers that were kept go out.
+    fn commit(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if call.started {
+            return;
+        }
+        call.started = true;
+        call.forget_replay();
+        let (down, stream) = call.down;
+        if let Some(early) = call.early.take()
+            && let Some(Some(conn)) = self.conns.get_mut(down)
+        {
+            conn.http2.send_headers(stream, early.iter(), false);
+        }
+    }
+
     /// Response bytes came. Returns the stream credit to give back now; the rest follows as the client takes them.
     fn response_data(&mut self, key: CallKey, data: &[u8], credit: u32, end: bool) -> (Next, u32) {
+        if self.calls.get(key).is_some_and(|call| !call.started) {
+            self.commit(key);
+        }
+        if self.calls.get(key).is_some_and(|call| call.probe) {
+            // A stream may go on for hours: its first message is answer enough.
+            self.judge(key, Verdict::Good);
+        }
         let Some(call) = self.calls.get_mut(key) else { return (Next::Nothing, credit) };
+        call.active_ms = self.now_ms;
         let (down, stream) = call.down;
         let mut pending = 0;
         if let Some(Some(conn)) = self.conns.get_mut(down) {
@@ -330,7 +437,7 @@ impl Plane {
         let pool_key = state.pool;
         if !state.ready {
             state.ready = true;
-            self.conn_timers.clear(key);
+            self.look_after_instance(key);
             if let Some(pool) = self.pools.get(&pool_key) {
                 pool.endpoint.load.connected();
             }
@@ -350,6 +457,10 @@ impl Plane {
             }
             if call != NO_KEY {
                 let (service, instance) = self.instance_of(call);
+                // Another instance is better; but the same one may only have aged this connection.
+                if let Some(call) = self.calls.get_mut(call) {
+                    call.may_return = true;
+                }
                 self.retry_or_fail(call, Error::refused(&service, &instance));
             }
         }
@@ -359,9 +470,45 @@ impl Plane {
     /// No connection in time, or, once there is one, the end of a pause between resets.
     pub(crate) fn upstream_timeout(&mut self, key: ConnKey) {
         match self.conn(key).map(|conn| &conn.side) {
-            Some(Side::Upstream(state)) if state.ready => self.resets_due(key),
+            Some(Side::Upstream(state)) if state.ready => {
+                if !self.resets_due(key) {
+                    self.look_after_instance(key);
+                }
+            }
             _ => self.lost(key, "no connection within the connect timeout"),
         }
+    }
+
+    /// Asks a silent instance that has streams for a sign of life; sets the time of the next look. Without streams
+    /// nothing is asked (gRFC A8): the next call does so.
+    fn look_after_instance(&mut self, key: ConnKey) {
+        let (now_ms, answer) = (self.now_ms, self.config.ping_timeout);
+        let Some(silence) = self.ping_interval(key) else { return self.conn_timers.clear(key) };
+        let Some(conn) = self.conn(key) else { return };
+        // An answer that is due is waited for: a call must not be sent only to find that the connection is dead.
+        if conn.http2.open_streams() == 0 && !conn.alive.is_asked() {
+            return self.conn_timers.clear(key);
+        }
+        let look_again_ms = match conn.alive.check(silence, answer, now_ms) {
+            Check::Dead => return self.lost(key, "it does not answer PING"),
+            Check::Wait { look_again_ms } => look_again_ms,
+            Check::Ping { look_again_ms } => {
+                conn.http2.ping(keepalive::PING);
+                self.mark(key);
+                look_again_ms
+            }
+        };
+        self.conn_timers.set(key, look_again_ms);
+    }
+
+    /// The silence that is borne on the connection; `None` if it is never asked. Doubled for each time that the
+    /// instance called it too much (gRFC A8), up to five minutes.
+    fn ping_interval(&mut self, key: ConnKey) -> Option<Duration> {
+        let base = self.config.upstream_ping;
+        let Side::Upstream(Upstream { pool, .. }) = self.conn(key)?.side else { return None };
+        // The pool of an instance that left may end before the streams of a connection that it announced the end of.
+        let times = self.pools.get(&pool).map_or(0, |pool| pool.pinged_too_often.min(8));
+        (!base.is_zero()).then(|| (base * (1 << times)).min(PING_INTERVAL_MAX).max(base))
     }
 
     /// The connection is gone: ends or retries its calls. The caller removes it.
@@ -374,7 +521,7 @@ impl Plane {
         self.detach_upstream(key);
         for call in calls {
             let (service, instance) = self.instance_of(call);
-            self.fail(call, Error::connection_lost(&service, &instance, why));
+            self.retry_or_fail(call, Error::connection_lost(&service, &instance, why));
         }
         let Some(pool) = self.pools.get_mut(&pool_key) else { return };
         if ready {
@@ -407,30 +554,6 @@ impl Plane {
         }
     }
 
-    /// Sends a call that was not processed to another instance, once; otherwise answers with the error.
-    pub(crate) fn retry_or_fail(&mut self, key: CallKey, error: Error) {
-        let Some(call) = self.calls.get_mut(key) else { return };
-        if call.failed_at.is_some() || !call.replayable || call.started {
-            return self.fail(key, error);
-        }
-        let failed_at = call.load.clone();
-        // Kept for the case that no other instance is left.
-        call.first_error = Some(Box::new(error));
-        self.leave_upstream(key);
-        let Some(call) = self.calls.get_mut(key) else { return };
-        call.failed_at = failed_at;
-        call.moved = 0;
-        self.metrics.retries_total.fetch_add(1, Relaxed);
-        self.resolve(key);
-    }
-
-    /// No second instance: the first attempt's error is the answer.
-    pub(crate) fn fail_attempt(&mut self, key: CallKey) {
-        if let Some(error) = self.calls.get_mut(key).and_then(|call| call.first_error.take()) {
-            self.fail(key, *error);
-        }
-    }
-
     /// Retires the pools of instances that are in the directory no more.
     pub(crate) fn retire_pools(&mut self) {
         let present: HashSet<usize> = self
@@ -441,7 +564,9 @@ impl Plane {
             .map(|endpoint| pool_key(endpoint))
             .chain([pool_key(&LOCAL)])
             .collect();
-        let gone: Vec<usize> = self.pools.keys().copied().filter(|key| !present.contains(key)).collect();
+        let mut gone: Vec<usize> = self.pools.keys().copied().filter(|key| !present.contains(key)).collect();
+        // Not by address, so that a run can be repeated.
+        gone.sort_by_key(|key| self.pools.get(key).map(|pool| pool.conns.first().copied()));
         for key in gone {
             if let Some(pool) = self.pools.get_mut(&key) {
                 pool.retired = true;

@@ -125,6 +125,7 @@ fn start(
         again: Vec::new(),
         buffer: vec![0; READ_BYTES].into_boxed_slice(),
         merge_at_ms: 0,
+        buffered: 0,
         stop_at_ms: None,
     };
     let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || event_loop.run())?;
@@ -177,6 +178,8 @@ struct EventLoop {
     again: Vec<ConnKey>,
     buffer: Box<[u8]>,
     merge_at_ms: u64,
+    /// Bytes held, as of the last merge.
+    buffered: u64,
     stop_at_ms: Option<u64>,
 }
 
@@ -210,6 +213,10 @@ impl EventLoop {
             self.settle();
             if self.plane.now_ms >= self.merge_at_ms {
                 self.plane.recorder.merge(&self.metrics);
+                let buffered = self.plane.buffered_bytes();
+                // The gauge is the sum of all worker threads; wrapping makes a difference of either sign right.
+                self.metrics.buffered_bytes.fetch_add(buffered.wrapping_sub(self.buffered), Relaxed);
+                self.buffered = buffered;
                 self.merge_at_ms = self.plane.now_ms + MERGE_MS;
             }
             if self.stop_at_ms.is_some_and(|at| self.plane.now_ms >= at || self.plane.conns.is_empty()) {
@@ -336,9 +343,6 @@ impl EventLoop {
             match update {
                 Update::Connection(stream, source) => {
                     self.take_connection(TcpStream::from_std(stream), source);
-                }
-                Update::Drain => {
-                    self.plane.update(Update::Drain);
                 }
                 Update::Stop => {
                     self.acceptor = None;

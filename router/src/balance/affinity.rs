@@ -44,6 +44,8 @@ mod tests {
                     service: "worker-itinerary".into(),
                     addr: ([127, 0, 0, 1], 1).into(),
                     version: None,
+                    capacity: 0,
+                    weight: 1,
                     load: Arc::new(Load::default()),
                 })
             })

@@ -2,10 +2,11 @@
 
 use super::{Call, Phase};
 use crate::{
-    error::Error,
+    balance::Verdict,
+    error::{Code, Error},
     link::AccessRecord,
     observe::{Finished, Origin},
-    plane::{CallKey, Command, Plane, Side},
+    plane::{CallKey, Command, Plane, Side, millis},
 };
 use std::sync::atomic::Ordering::Relaxed;
 use switchboard_http2::{ErrorCode, NO_KEY};
@@ -21,6 +22,8 @@ impl Plane {
             return;
         }
         let (down, stream) = call.down;
+        // What is still on its way from the client, or never left, says nothing of the instance.
+        let waits_for_answer = call.up.is_some() && call.client_done && !call.started;
         error.write(call.started, &call.request_id, &mut self.scratch);
         call.started = true;
         if let Some(Some(conn)) = self.conns.get_mut(down) {
@@ -37,6 +40,9 @@ impl Plane {
         }
         tracing::debug!(code = ?error.code, reason = error.reason, message = error.message, "call failed");
         self.count(key, error.code as u8, Origin::Router);
+        // A deadline that passes before any answer counts as well; later it says nothing of the instance.
+        let late = error.code == Code::DeadlineExceeded && waits_for_answer;
+        self.judge(key, if error.blames_instance || late { Verdict::Bad } else { Verdict::None });
         self.leave_upstream(key);
         self.leave_downstream(key);
     }
@@ -54,6 +60,7 @@ impl Plane {
     /// The instance's response is complete, and its end is on the way to the client.
     pub(crate) fn responded(&mut self, key: CallKey, code: u8) {
         self.count(key, code, Origin::Backend);
+        self.judge(key, Verdict::of_status(code));
         self.leave_upstream(key);
         self.leave_downstream(key);
     }
@@ -76,6 +83,7 @@ impl Plane {
             _ => 13,
         };
         self.count(key, status, Origin::Backend);
+        self.judge(key, Verdict::Bad);
         if let Some(conn) = self.conn(down) {
             conn.http2.reset(stream, code);
         }
@@ -113,13 +121,39 @@ impl Plane {
         }
     }
 
+    /// Notes what the call's end says of its instance, and ejects it if that was the last straw.
+    pub(crate) fn judge(&mut self, key: CallKey, verdict: Verdict) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(load) = call.load.clone() else { return };
+        let (probe, service) = (std::mem::take(&mut call.probe), call.service.clone());
+        let directory = self.directory.clone();
+        // Never the last one, and never more than half.
+        let may_eject = || {
+            let known = service.as_ref().and_then(|name| directory.services.get(name));
+            known.is_some_and(|known| {
+                let ejected = known.endpoints.iter().filter(|endpoint| endpoint.load.is_ejected()).count();
+                2 * (ejected + 1) <= known.endpoints.len()
+            })
+        };
+        // A tenth more or less, so that several routers do not try it again at the same moment.
+        let pause_ms = (millis(self.config.ejection_time) as f64 * (0.9 + 0.2 * self.rng.fraction())) as u64;
+        if load.ended(verdict, probe, self.now_ms, pause_ms, may_eject) {
+            self.metrics.ejections_total.fetch_add(1, Relaxed);
+            let (service, instance) = self.instance_of(key);
+            tracing::warn!(service, instance, "ejected after failures in a row");
+        }
+    }
+
     /// Ends the call's part at its instance: the stream is reset unless both sides are done with it.
     pub(crate) fn leave_upstream(&mut self, key: CallKey) {
+        self.judge(key, Verdict::None);
         let Some(call) = self.calls.get_mut(key) else { return };
         if let Some(load) = call.load.take() {
             load.closed();
         }
-        let (up, pool) = (call.up.take(), call.pool.take());
+        let (up, pool, service) = (call.up.take(), call.pool.take(), call.service.clone());
+        call.in_full = false;
+        call.early = None;
         match call.phase {
             Phase::Parked => {
                 self.metrics.calls_parked.fetch_sub(1, Relaxed);
@@ -135,6 +169,11 @@ impl Plane {
         }
         if let Some(pool) = pool {
             self.serve_queue(pool);
+            if let Some(service) = service
+                && self.full.contains_key(&service)
+            {
+                self.serve_full(&service);
+            }
         }
     }
 
@@ -203,7 +242,11 @@ impl Plane {
         let pool = call.and_then(|call| call.pool).and_then(|pool| self.pools.get(&pool));
         match pool {
             Some(pool) => (pool.endpoint.service.to_string(), pool.endpoint.instance.to_string()),
-            None => ("router".to_owned(), "router".to_owned()),
+            // Its instance left the directory, and the connection has announced its end.
+            None => {
+                let service = call.and_then(|call| call.service.as_deref()).unwrap_or("router");
+                (service.to_owned(), "no longer registered".to_owned())
+            }
         }
     }
 

@@ -105,6 +105,14 @@ impl Plane {
             client_done: end,
             started: false,
             load: None,
+            probe: false,
+            idempotent: false,
+            may_return: false,
+            attempts: 0,
+            early: None,
+            opened_us: 0,
+            active_ms: self.now_ms,
+            in_full: false,
             pool: None,
             failed_at: None,
             first_error: None,
@@ -125,6 +133,15 @@ impl Plane {
         let post = call.request.get(b":method") == Some(b"POST");
         if !post || !is_grpc(content_type) {
             return Err(Error::not_grpc(post));
+        }
+        let budget = self.config.memory_budget as u64;
+        if self.metrics.buffered_bytes.load(Relaxed) > budget {
+            return Err(Error::limit(
+                "MEMORY_BUDGET",
+                format!(
+                    "calls hold more than {budget} bytes, the router's budget: call again, or add routers"
+                ),
+            ));
         }
         let limit = self.config.max_calls_in_flight;
         if self.metrics.calls_in_flight.load(Relaxed) > limit as u64 {
@@ -163,10 +180,11 @@ impl Call {
 pub(crate) fn forwarded<'a>(
     request: &'a Headers,
     timeout: Option<&'a str>,
+    previous: Option<&'a str>,
 ) -> impl Iterator<Item = Field<'a>> {
-    let timeout =
-        timeout.map(|value| Field { name: b"grpc-timeout", value: value.as_bytes(), sensitive: false });
-    request.iter().chain(timeout)
+    let timeout = timeout.map(|value| Field::new(b"grpc-timeout", value.as_bytes()));
+    let previous = previous.map(|value| Field::new(b"grpc-previous-rpc-attempts", value.as_bytes()));
+    request.iter().chain(timeout).chain(previous)
 }
 
 /// `grpc-timeout` in ms, rounded up: 1 to 8 digits and a unit (PROTOCOL-HTTP2, "Timeout").

@@ -313,7 +313,7 @@ impl Discovery {
         });
         // A watch holds sudden emptiness back by itself.
         let change = if watched {
-            entry.update(instances, fresh_until_ms)
+            entry.update(instances, fresh_until_ms, now_ms)
         } else {
             entry.doubt(instances, fresh_until_ms, now_ms)
         };

@@ -2,6 +2,7 @@
 //!
 //! The form in which reads, directory, lists, health and the admin port share the registry's answers.
 
+use crate::directory::Strategy;
 use std::{net::SocketAddr, sync::Arc};
 use switchboard_registry::{Description, Instance, Status};
 
@@ -29,6 +30,30 @@ impl Known {
         self.instance.meta.get(VERSION_KEY).map(String::as_str)
     }
 
+    /// Meta `max_concurrency`; 0 = no limit.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.number("max_concurrency").unwrap_or(0)
+    }
+
+    /// Meta `weight`, else the registry's; at least 1.
+    pub(crate) fn weight(&self) -> u32 {
+        self.number("weight").unwrap_or(self.instance.weight).clamp(1, MAX_WEIGHT)
+    }
+
+    /// Meta `balance`: how the service's instances are picked.
+    pub(crate) fn strategy(&self) -> Strategy {
+        self.instance.meta.get("balance").map_or(Strategy::P2c, |text| Strategy::parse(text))
+    }
+
+    /// Meta `idempotent`: whether a call may be sent twice.
+    pub(crate) fn idempotent(&self) -> bool {
+        self.instance.meta.get("idempotent").is_some_and(|text| text.trim() == "true")
+    }
+
+    fn number(&self, key: &str) -> Option<u32> {
+        self.instance.meta.get(key)?.trim().parse().ok()
+    }
+
     /// What the instance says of itself.
     pub(crate) fn description(&self) -> Description {
         Description::decode(&self.instance.service, &self.instance.meta, &self.instance.tags)
@@ -38,5 +63,7 @@ impl Known {
 /// All instances of a service, sorted by ID.
 pub(crate) type Instances = Arc<[Known]>;
 
+/// Largest weight, Consul's own bound for SRV records.
+const MAX_WEIGHT: u32 = 65_535;
 /// Meta key of an instance's version.
 const VERSION_KEY: &str = "version";

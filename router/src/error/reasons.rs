@@ -171,6 +171,8 @@ impl Error {
         )
         .with("service", service)
         .with("instance", instance)
+        .blame_instance()
+        .not_processed()
     }
 
     pub(crate) fn connection_lost(service: &str, instance: &str, why: &str) -> Self {
@@ -181,6 +183,7 @@ impl Error {
         )
         .with("service", service)
         .with("instance", instance)
+        .blame_instance()
     }
 
     pub(crate) fn refused(service: &str, instance: &str) -> Self {
@@ -191,6 +194,7 @@ impl Error {
         )
         .with("service", service)
         .with("instance", instance)
+        .not_processed()
     }
 
     pub(crate) fn bad_response(service: &str, instance: &str, why: &str) -> Self {
@@ -201,6 +205,17 @@ impl Error {
         )
         .with("service", service)
         .with("instance", instance)
+        .blame_instance()
+    }
+
+    /// No byte passed for too long.
+    pub(crate) fn stream_idle(service: &str, limit: Duration) -> Self {
+        Error::new(
+            Code::DeadlineExceeded,
+            "STREAM_IDLE",
+            format!("no message passed between client and {service} for {} s", limit.as_secs()),
+        )
+        .with("service", service)
     }
 
     pub(crate) fn deadline_exceeded(service: &str) -> Self {

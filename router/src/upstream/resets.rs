@@ -38,19 +38,21 @@ impl Plane {
         self.send_resets(key);
     }
 
-    /// A pause is over.
-    pub(super) fn resets_due(&mut self, key: ConnKey) {
+    /// A pause is over; false if no reset waited for its end.
+    pub(super) fn resets_due(&mut self, key: ConnKey) -> bool {
         let at_ms = self.now_ms + PAUSE_MS;
-        let Some(conn) = self.conn(key) else { return };
-        let Side::Upstream(state) = &mut conn.side else { return };
+        let Some(conn) = self.conn(key) else { return false };
+        let Side::Upstream(state) = &mut conn.side else { return false };
         let pool = state.pool;
         state.resets.sent = 0;
-        if !state.resets.waiting.is_empty() {
-            self.conn_timers.set(key, at_ms);
-            self.send_resets(key);
-            // The streams that they free may be waited for.
-            self.serve_queue(pool);
+        if state.resets.waiting.is_empty() {
+            return false;
         }
+        self.conn_timers.set(key, at_ms);
+        self.send_resets(key);
+        // The streams that they free may be waited for.
+        self.serve_queue(pool);
+        true
     }
 
     fn send_resets(&mut self, key: ConnKey) {

@@ -89,10 +89,15 @@ fn after_the_first_failure_a_dead_instance_gets_no_calls_until_its_pause_ends() 
         }
         dead.kill().await;
         until(1, || router.metric("switchboard_upstream_connections")).await;
+        let failures = || router.metric("switchboard_upstream_connect_failures_total");
+        // An instance that was the slower one before its death may be passed over for some seconds.
+        while failures() == 0 {
+            assert_eq!(client.unary(EXECUTE_TASK, &[], &task("echo", "x")).await.status(), 0);
+        }
         for _ in 0..500 {
             assert_eq!(client.unary(EXECUTE_TASK, &[], &task("echo", "x")).await.status(), 0);
         }
-        let failures = router.metric("switchboard_upstream_connect_failures_total");
+        let failures = failures();
         // 100 ms, 200, 400, 800: whatever the machine's speed, few fall into these calls.
         assert!((1..=6).contains(&failures), "{failures}");
         assert_eq!(router.metric("switchboard_retries_total"), failures);

@@ -100,6 +100,32 @@ fn trailers_of_60_kib_pass() {
     });
 }
 
+/// Complaint 38: above the limit the client still gets the original status.
+#[test]
+fn trailers_beyond_the_limit_keep_their_status_and_the_beginning_of_its_message() {
+    run(async {
+        let backend = Backend::start(async |mut call: Incoming| {
+            let (message, long) = ("m".repeat(3_000), "x".repeat(40_000));
+            let end = [("grpc-status", "9"), ("grpc-message", &message), ("x-1", &long), ("x-2", &long)];
+            match call.head.headers.get("x-trailers-only") {
+                Some(_) => call.trailers_only(&end),
+                None => call.begin(&[]).finish(&end),
+            }
+        })
+        .await;
+        let router = TestRouter::start().await;
+        router.set("agent-echo", &[backend.addr]);
+        let client = Client::connect(router.addr).await;
+        for headers in [&[][..], &[("x-trailers-only", "1")]] {
+            let answer = client.unary(EXECUTE_TASK, headers, &task("echo", "x")).await;
+            assert_eq!(answer.status(), 9, "{answer:?}");
+            let message = answer.trailers.get("grpc-message").or(answer.headers.get("grpc-message"));
+            assert_eq!(message.map(|message| message.len()), Some(1_024));
+        }
+        assert_eq!(backend.connections(), 1);
+    });
+}
+
 #[test]
 fn every_status_passes_in_every_shape_of_response() {
     run(async {

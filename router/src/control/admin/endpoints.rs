@@ -56,9 +56,15 @@ struct InstanceRow {
     /// Why the address cannot be used.
     problem: Option<String>,
     open_streams: u32,
+    /// Streams that it takes at the same time; `None` without a limit.
+    capacity: Option<u32>,
+    /// Average time to the first of a response; `None` if nothing is known, or not any more.
+    latency_us: Option<u64>,
     /// Whether the last connect failed and its back-off is not over. An instance that is critical and not down
     /// would perhaps serve; one that is passing and down is dead for this router.
     down: bool,
+    /// Whether outcomes of calls have taken it out of the rotation.
+    ejected: bool,
 }
 
 /// Reads the directory of this moment.
@@ -97,7 +103,8 @@ fn row(service: &Service, view: &View, now_ms: u64) -> Row {
 fn instance_row(known: &Known, service: &Service, now_ms: u64) -> InstanceRow {
     let held =
         |addr| service.endpoints.iter().find(|one| *one.instance == *known.instance.id && one.addr == addr);
-    let load = known.addr.as_ref().ok().and_then(|addr| held(*addr)).map(|endpoint| &endpoint.load);
+    let endpoint = known.addr.as_ref().ok().and_then(|addr| held(*addr));
+    let load = endpoint.map(|endpoint| &endpoint.load);
     InstanceRow {
         id: known.instance.id.clone(),
         node: known.instance.node.clone(),
@@ -107,6 +114,9 @@ fn instance_row(known: &Known, service: &Service, now_ms: u64) -> InstanceRow {
         healthy: known.healthy().is_some(),
         problem: known.addr.as_ref().err().map(ToString::to_string),
         open_streams: load.map_or(0, |load| load.open()),
+        capacity: endpoint.map(|endpoint| endpoint.capacity).filter(|capacity| *capacity > 0),
+        latency_us: load.map(|load| load.latency_us(now_ms) as u64).filter(|us| *us > 0),
         down: load.is_some_and(|load| load.is_down(now_ms)),
+        ejected: load.is_some_and(|load| load.is_ejected()),
     }
 }

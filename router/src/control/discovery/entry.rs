@@ -2,7 +2,7 @@
 
 use crate::{
     control::instances::{Instances, Known},
-    directory::{Endpoint, Load, Service, Usage},
+    directory::{Endpoint, Load, Service, Strategy, Usage},
 };
 use std::{
     collections::HashMap,
@@ -38,8 +38,17 @@ pub(super) struct Entry {
 impl Entry {
     /// Creates a service without instances.
     pub(super) fn new(name: Arc<str>, usage: Arc<Usage>) -> Self {
-        let service =
-            Service { name, endpoints: Vec::new(), known: 0, last_seen: None, fresh_until_ms: 0, usage };
+        let service = Service {
+            name,
+            endpoints: Vec::new(),
+            known: 0,
+            last_seen: None,
+            fresh_until_ms: 0,
+            uniform: true,
+            strategy: Strategy::P2c,
+            idempotent: false,
+            usage,
+        };
         Entry {
             service: Arc::new(service),
             instances: Arc::default(),
@@ -49,17 +58,17 @@ impl Entry {
     }
 
     /// Takes what the registry says.
-    pub(super) fn update(&mut self, instances: Instances, fresh_until_ms: u64) -> Change {
+    pub(super) fn update(&mut self, instances: Instances, fresh_until_ms: u64, now_ms: u64) -> Change {
         self.held_until_ms = None;
         let before = std::mem::replace(&mut self.instances, instances);
-        self.rebuild(&before, fresh_until_ms)
+        self.rebuild(&before, fresh_until_ms, now_ms)
     }
 
     /// Takes what the registry says, but not at once that no instance is healthy any more.
     pub(super) fn doubt(&mut self, instances: Instances, fresh_until_ms: u64, now_ms: u64) -> Change {
         let healthy = instances.iter().any(|known| known.healthy().is_some());
         if healthy || self.service.endpoints.is_empty() {
-            return self.update(instances, fresh_until_ms);
+            return self.update(instances, fresh_until_ms, now_ms);
         }
         let until_ms = now_ms + u64::try_from(EMPTY_HELD.as_millis()).unwrap_or(u64::MAX);
         self.held_until_ms.get_or_insert(until_ms);
@@ -73,7 +82,7 @@ impl Entry {
             Some(until_ms) if now_ms >= until_ms || self.is_down(now_ms) => {
                 self.held_until_ms = None;
                 let fresh_until_ms = self.service.fresh_until_ms;
-                self.rebuild(&Instances::default(), fresh_until_ms)
+                self.rebuild(&Instances::default(), fresh_until_ms, now_ms)
             }
             _ => Change::None,
         }
@@ -94,29 +103,28 @@ impl Entry {
         if self.service.fresh_until_ms == fresh_until_ms {
             return Change::None;
         }
-        self.service = Arc::new(Service {
-            name: self.service.name.clone(),
-            endpoints: self.service.endpoints.clone(),
-            known: self.service.known,
-            last_seen: self.service.last_seen,
-            fresh_until_ms,
-            usage: self.service.usage.clone(),
-        });
+        self.service = Arc::new(Service { fresh_until_ms, ..(*self.service).clone() });
         Change::Some
     }
 
-    fn rebuild(&mut self, before: &Instances, fresh_until_ms: u64) -> Change {
+    fn rebuild(&mut self, before: &Instances, fresh_until_ms: u64, now_ms: u64) -> Change {
         let was = |id: &str| before.iter().find(|known| known.instance.id == id).map(Known::healthy);
         let mut endpoints = Vec::new();
         for known in self.instances.iter() {
             let Some(addr) = known.healthy() else { continue };
             let id: Arc<str> = known.instance.id.as_str().into();
-            let load = self.loads.entry((id.clone(), addr)).or_default().clone();
+            // The first instances of a service start at once; who joins them starts slowly.
+            let joins = !self.service.endpoints.is_empty();
+            let load = self
+                .loads
+                .entry((id.clone(), addr))
+                .or_insert_with(|| Arc::new(if joins { Load::joining(now_ms) } else { Load::default() }))
+                .clone();
             // Its check passes again: an old failed connect says nothing any more.
             if was(&id) == Some(None) {
                 load.connected();
             }
-            endpoints.push(self.endpoint(id, addr, known.version(), load));
+            endpoints.push(self.endpoint(id, addr, known, load));
         }
         // An instance that comes back finds the streams that it still has.
         let known = &self.instances;
@@ -129,12 +137,17 @@ impl Entry {
             return Change::None;
         }
         let healthy_now = !endpoints.is_empty() || !old.endpoints.is_empty();
+        // What concerns the whole service is said by its instances; the first one that is healthy decides.
+        let spokesman = self.instances.iter().find(|known| known.healthy().is_some());
         self.service = Arc::new(Service {
             name: old.name.clone(),
             last_seen: if healthy_now { Some(SystemTime::now()) } else { old.last_seen },
-            endpoints,
             known: self.instances.len(),
             fresh_until_ms,
+            uniform: endpoints.iter().all(|endpoint| endpoint.weight == endpoints[0].weight),
+            strategy: spokesman.map_or_else(|| old.strategy.clone(), Known::strategy),
+            idempotent: spokesman.map_or(old.idempotent, Known::idempotent),
+            endpoints,
             usage: old.usage.clone(),
         });
         Change::Some
@@ -145,13 +158,14 @@ impl Entry {
         &self,
         instance: Arc<str>,
         addr: SocketAddr,
-        version: Option<&str>,
+        known: &Known,
         load: Arc<Load>,
     ) -> Arc<Endpoint> {
-        let old =
-            self.service.endpoints.iter().find(|old| {
-                old.instance == instance && old.addr == addr && old.version.as_deref() == version
-            });
+        let (version, capacity, weight) = (known.version(), known.capacity(), known.weight());
+        let old = self.service.endpoints.iter().find(|old| {
+            (&old.instance, old.addr, old.version.as_deref(), old.capacity, old.weight)
+                == (&instance, addr, version, capacity, weight)
+        });
         match old {
             Some(old) => old.clone(),
             None => Arc::new(Endpoint {
@@ -159,6 +173,8 @@ impl Entry {
                 service: self.service.name.clone(),
                 addr,
                 version: version.map(Arc::from),
+                capacity,
+                weight,
                 load,
             }),
         }

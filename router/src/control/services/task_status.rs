@@ -152,6 +152,8 @@ fn endpoints(service: &Arc<str>, instances: &Instances) -> Vec<Arc<Endpoint>> {
             service: service.clone(),
             addr,
             version: known.version().map(Arc::from),
+            capacity: known.capacity(),
+            weight: known.weight(),
             load: Arc::new(Load::default()),
         })
     });

@@ -10,7 +10,7 @@ use std::{
 };
 use switchboard_router::{
     Config,
-    directory::{Clock, Directory, Endpoint, Load, Service, Usage},
+    directory::{Clock, Directory, Endpoint, Load, Service, Strategy, Usage},
     link::{ControlLink, Lookup, Update, WorkerLink},
     observe::Metrics,
     route::RouteTable,
@@ -37,11 +37,17 @@ pub(crate) struct Instance {
     pub(crate) id: String,
     pub(crate) addr: SocketAddr,
     pub(crate) version: Option<&'static str>,
+    pub(crate) capacity: u32,
 }
 
 impl Instance {
     pub(crate) fn new(id: &str, addr: SocketAddr) -> Self {
-        Instance { id: id.to_owned(), addr, version: None }
+        Instance { id: id.to_owned(), addr, version: None, capacity: 0 }
+    }
+
+    /// Meta `max_concurrency`.
+    pub(crate) fn capacity(self, capacity: u32) -> Self {
+        Instance { capacity, ..self }
     }
 
     pub(crate) fn version(self, version: &'static str) -> Self {
@@ -69,6 +75,7 @@ struct Table {
     otherwise: Reply,
     loads: HashMap<(String, SocketAddr), Arc<Load>>,
     usage: HashMap<String, Arc<Usage>>,
+    idempotent: HashSet<String>,
     fresh_until_ms: u64,
     links: Vec<WorkerLink>,
 }
@@ -109,6 +116,7 @@ impl TestRouter {
             otherwise: Reply::Missing,
             loads: HashMap::new(),
             usage: HashMap::new(),
+            idempotent: HashSet::new(),
             fresh_until_ms: u64::MAX,
             links: workers.iter().map(|worker| worker.link.clone()).collect(),
         }));
@@ -146,6 +154,13 @@ impl TestRouter {
     pub(crate) fn set_grpc(&self, grpc_service: &str, service: &str) {
         let mut table = locked(&self.table);
         table.grpc_services.insert(grpc_service.to_owned(), service.to_owned());
+        table.publish();
+    }
+
+    /// Declares a service's calls idempotent, as meta `idempotent=true` does.
+    pub(crate) fn set_idempotent(&self, service: &str) {
+        let mut table = locked(&self.table);
+        table.idempotent.insert(service.to_owned());
         table.publish();
     }
 
@@ -279,15 +294,21 @@ impl Table {
                         service: service.clone(),
                         addr: instance.addr,
                         version: instance.version.map(Arc::from),
+                        capacity: instance.capacity,
+                        weight: 1,
                         load: load.clone(),
                     })
                 })
                 .collect();
+            let idempotent = self.idempotent.contains(&name);
             let entry = Service {
+                idempotent,
                 name: service.clone(),
                 known: endpoints.len(),
                 last_seen: Some(SystemTime::now()),
                 fresh_until_ms: self.fresh_until_ms,
+                uniform: true,
+                strategy: Strategy::P2c,
                 usage: self.usage.entry(name).or_default().clone(),
                 endpoints,
             };

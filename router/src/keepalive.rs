@@ -1,0 +1,85 @@
+//! Whether the peer of a connection still answers.
+//!
+//! Silence is met with a PING; silence after that ends the connection. Whatever the peer sends counts as an answer, so
+//! a busy connection is never asked. PINGs go hop by hop (complaint 49): they say nothing of what lies behind the peer.
+
+use crate::plane::millis;
+use std::time::Duration;
+
+/// The PING that asks for a sign of life.
+pub(crate) const PING: [u8; 8] = *b"sb-alive";
+
+/// What is to be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Send [`PING`], and look again at that time.
+    Ping { look_again_ms: u64 },
+    /// All is well, look again at that time.
+    Wait { look_again_ms: u64 },
+    /// The PING was not answered in time.
+    Dead,
+}
+
+/// When a connection's peer was last heard of, and asked. Times are ms of the router clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keepalive {
+    heard_ms: u64,
+    asked_ms: Option<u64>,
+}
+
+impl Keepalive {
+    pub(crate) fn new(now_ms: u64) -> Self {
+        Keepalive { heard_ms: now_ms, asked_ms: None }
+    }
+
+    /// Something came.
+    pub(crate) fn heard(&mut self, now_ms: u64) {
+        self.heard_ms = now_ms;
+        self.asked_ms = None;
+    }
+
+    /// Whether the answer to a PING is due.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked_ms.is_some()
+    }
+
+    /// Looks after the connection: `silence` is what is borne without asking, `answer` how long an answer may take.
+    pub(crate) fn check(&mut self, silence: Duration, answer: Duration, now_ms: u64) -> Check {
+        if let Some(asked_ms) = self.asked_ms {
+            let until_ms = asked_ms + millis(answer);
+            return if now_ms >= until_ms { Check::Dead } else { Check::Wait { look_again_ms: until_ms } };
+        }
+        let until_ms = self.heard_ms + millis(silence);
+        if now_ms < until_ms {
+            return Check::Wait { look_again_ms: until_ms };
+        }
+        self.asked_ms = Some(now_ms);
+        // Who answers at once is due again after `silence`, even if the answer had more time than that.
+        Check::Ping { look_again_ms: now_ms + millis(answer.min(silence)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SILENCE: Duration = Duration::from_secs(30);
+    const ANSWER: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn silence_is_asked_once_and_then_ends() {
+        let mut alive = Keepalive::new(1_000);
+        assert_eq!(alive.check(SILENCE, ANSWER, 2_000), Check::Wait { look_again_ms: 31_000 });
+        assert_eq!(alive.check(SILENCE, ANSWER, 31_000), Check::Ping { look_again_ms: 41_000 });
+        assert_eq!(alive.check(SILENCE, ANSWER, 35_000), Check::Wait { look_again_ms: 41_000 });
+        assert_eq!(alive.check(SILENCE, ANSWER, 41_000), Check::Dead);
+    }
+
+    #[test]
+    fn any_sign_of_life_counts() {
+        let mut alive = Keepalive::new(0);
+        assert_eq!(alive.check(SILENCE, ANSWER, 30_000), Check::Ping { look_again_ms: 40_000 });
+        alive.heard(39_000);
+        assert_eq!(alive.check(SILENCE, ANSWER, 40_000), Check::Wait { look_again_ms: 69_000 });
+    }
+}

@@ -1,0 +1,82 @@
+//! What holds after every step, and what is left when all is over: nothing.
+
+use super::{World, plan::MS};
+use crate::{call::Phase, plane::Side};
+use std::sync::atomic::Ordering::Relaxed;
+
+impl World {
+    /// After every step.
+    pub(super) fn check(&self) {
+        let plane = &self.plane;
+        let count = |phase: Phase| plane.calls.iter().filter(|(_, call)| call.phase == phase).count() as u64;
+        let metrics = &plane.metrics;
+        assert_eq!(metrics.calls_in_flight.load(Relaxed), plane.calls.len() as u64, "calls in flight");
+        assert_eq!(metrics.calls_parked.load(Relaxed), count(Phase::Parked), "calls parked");
+        assert_eq!(metrics.calls_queued.load(Relaxed), count(Phase::Queued), "calls queued");
+        let open: u32 = self.registry.loads.values().map(|load| load.open()).sum();
+        let held = plane.calls.iter().filter(|(_, call)| call.load.is_some()).count();
+        assert_eq!(open as usize, held, "streams counted at the instances");
+        for (key, call) in &plane.calls {
+            let waits = matches!(call.phase, Phase::Parked | Phase::Backoff);
+            assert!(!waits || plane.call_timers.is_set(key), "call {key} waits for ever: {:?}", call.phase);
+            let most = plane.config.replay_max_bytes + self.plan.windows[0].max(65_535) as usize;
+            assert!(call.held.len() <= most, "call {key} holds {} bytes", call.held.len());
+        }
+        for (key, conn) in plane.conns.iter().filter_map(|(key, conn)| Some((key, conn.as_deref()?))) {
+            // A stream holds what the other side's window let in, and an attempt's replay.
+            let [down, up] = self.plan.windows.map(|window| window.max(65_535) as usize);
+            let (stream_most, high_water) = match &conn.side {
+                Side::Downstream(_) => (up, plane.config.downstream_http2.output_high_water),
+                Side::Upstream(_) => {
+                    (down + plane.config.replay_max_bytes, plane.config.upstream_http2.output_high_water)
+                }
+            };
+            let mut pending = 0;
+            for (stream, _) in conn.http2.unprocessed(0) {
+                let bytes = conn.http2.pending(stream);
+                assert!(bytes <= stream_most, "stream {stream} of connection {key} holds {bytes} bytes");
+                pending += bytes;
+            }
+            let output = conn.http2.buffered_bytes() - pending;
+            assert!(output <= 4 * high_water + (512 << 10), "connection {key} has {output} bytes of output");
+        }
+    }
+
+    /// After all calls have ended and everything is delivered.
+    pub(super) fn check_quiet(&self) {
+        let plane = &self.plane;
+        let left: Vec<_> = plane.calls.iter().map(|(_, call)| (call.phase, call.down, call.up)).collect();
+        assert!(left.is_empty(), "calls outlive their clients: {left:?}");
+        assert_eq!(plane.call_timers.len(), 0, "call timers");
+        for (key, conn) in plane.conns.iter().filter_map(|(key, conn)| Some((key, conn.as_deref()?))) {
+            assert_eq!(conn.http2.open_streams(), 0, "streams of connection {key} outlive their calls");
+            // A frozen instance without streams is not asked, so nobody knows of it until the next call.
+            let frozen = self.sockets.get(&key).is_some_and(|&at| self.links[at].frozen);
+            assert!(
+                frozen || conn.http2.buffered_bytes() == 0,
+                "bytes of connection {key} outlive their calls"
+            );
+        }
+        for (at, link) in self.links.iter().enumerate().filter(|(_, link)| !link.gone && !link.frozen) {
+            assert_eq!(link.http2.open_streams(), 0, "streams of link {at} outlive their calls");
+        }
+    }
+
+    /// After all connections are closed and the registry is empty.
+    pub(super) fn check_empty(&self) {
+        let plane = &self.plane;
+        assert!(plane.conns.is_empty(), "connections: {:?}", plane.conns);
+        assert!(plane.parked.is_empty(), "parked: {:?}", plane.parked);
+        assert!(plane.pools.is_empty(), "pools: {:?}", plane.pools);
+        assert!(plane.full.is_empty() && plane.refreshing.is_empty(), "full {:?}", plane.full);
+        assert_eq!(plane.conn_timers.len(), 0, "connection timers");
+        assert!(self.registry.loads.values().all(|load| load.open() == 0), "open streams");
+        assert_eq!(plane.metrics.downstream_connections.load(Relaxed), 0);
+        assert_eq!(plane.metrics.upstream_connections.load(Relaxed), 0);
+        if !self.plan.garbage {
+            assert_eq!(plane.metrics.downstream_protocol_errors_total.load(Relaxed), 0);
+            assert_eq!(plane.metrics.upstream_protocol_errors_total.load(Relaxed), 0);
+        }
+        assert!(self.sockets.is_empty() && plane.now_us / MS >= plane.now_ms);
+    }
+}
