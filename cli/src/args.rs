@@ -1,11 +1,15 @@
 //! The command line: what can be said, and the help that says so.
 
+mod top;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use switchboard_telemetry::Telemetry;
 use tracing::Level;
+
+pub(crate) use top::Top;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -14,6 +18,7 @@ Examples:
   switchboard call echo-agent hello                     ask an agent
   switchboard call weather-tool --op get_weather --param location=Rome
   switchboard call itinerary-worker --param destination=Rome --param days=2
+  switchboard top                                       what is going on in a router
 
 Exit codes:
    0  done
@@ -65,6 +70,8 @@ pub(crate) enum Command {
     Call(Call),
     /// List what is registered and healthy
     Ls(Ls),
+    /// Watch services and their instances: calls, streams, times, errors, health
+    Top(Top),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  switchboard completions bash > ~/.local/share/bash-completion/completions/switchboard"
@@ -205,7 +212,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     match number.checked_mul(unit_ms) {
-        Some(0) => Err("a deadline of zero is over before the call".to_owned()),
+        Some(0) => Err("a time of zero is over before it begins".to_owned()),
         Some(ms) => Ok(Duration::from_millis(ms)),
         None => Err(wrong()),
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 1 | an answer that says it failed, or a failure of this machine |
 //! | 64 | the command line is wrong (`EX_USAGE`) |
-//! | N | the gRPC status code of a failed call |
+//! | N | the gRPC status code of a failed call; 14 also when `top` finds no router |
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -47,6 +47,11 @@ pub(crate) enum Failure {
     /// A part of `dev` started and cannot be reached through the router.
     #[error("{part} was not reachable within {}s: {reason}", waited.as_secs())]
     NotReady { part: String, waited: Duration, reason: String },
+    /// No admin port that `top` looks at answers.
+    #[error("no router answers: {0}")]
+    NoRouter(String),
+    #[error("cannot use the terminal: {0}")]
+    Terminal(#[source] io::Error),
     /// The router of `dev` has ended by itself.
     #[error("the router has ended because a part of it failed")]
     Ended,
@@ -76,6 +81,7 @@ impl Failure {
             Self::Usage(_) | Self::Call(Error::Endpoint { .. } | Error::Header { .. }) => USAGE,
             // Status codes are 1 to 16.
             Self::Call(error) => u8::try_from(error.code() as i32).unwrap_or(FAILED),
+            Self::NoRouter(_) => tonic::Code::Unavailable as u8,
             _ => FAILED,
         }
     }
@@ -100,6 +106,11 @@ impl Failure {
             Self::Bind { flag, source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some(format!("stop what uses it, or take a free port with --{flag} 127.0.0.1:0"))
             }
+            Self::NoRouter(_) => Some(
+                "start one with `switchboard dev`, or name a router's admin port with --admin HOST:PORT"
+                    .to_owned(),
+            ),
+            Self::Terminal(_) => Some("`switchboard top --once` needs none".to_owned()),
             Self::NotReady { .. } | Self::Ended => {
                 Some("run again with -v to see what the parts say".to_owned())
             }

@@ -1,4 +1,5 @@
-//! `switchboard`: a mesh on this machine (`dev`), calls by ID (`call`), and what is there (`ls`).
+//! `switchboard`: a mesh on this machine (`dev`), calls by ID (`call`), what is there (`ls`), and what goes on
+//! there (`top`).
 //!
 //! Reads the arguments, runs one command, and turns its outcome into an exit code. Standard output carries
 //! results only; everything said to people about them goes to standard error.
@@ -9,6 +10,7 @@ mod dev;
 mod failure;
 mod list;
 mod output;
+mod top;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Dev(dev) => dev::run(dev).await,
             Command::Call(call) => call::run(call, &client(&args.endpoint)?).await,
             Command::Ls(ls) => list::run(ls, &client(&args.endpoint)?).await,
+            Command::Top(top) => top::run(top).await,
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Args::command(), "switchboard", &mut script);

@@ -4,4 +4,5 @@ mod calls;
 mod dev;
 mod offline;
 mod process;
+mod top;
 mod usage;

@@ -12,7 +12,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
     // What the developer's shell says must not reach the tests.
-    for variable in ["SWITCHBOARD_ENDPOINT", "RUST_LOG", "CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN"] {
+    for variable in
+        ["SWITCHBOARD_ENDPOINT", "SWITCHBOARD_ADMIN", "RUST_LOG", "CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN"]
+    {
         command.env_remove(variable);
     }
     command

@@ -5,11 +5,12 @@ use crate::process::run;
 #[test]
 fn help_names_the_commands_examples_and_exit_codes() {
     let help = run(["--help"]).output();
-    for text in ["dev", "call", "ls", "completions", "switchboard call echo-agent hello", "Exit codes:", "64"]
+    for text in
+        ["dev", "call", "ls", "top", "completions", "switchboard call echo-agent hello", "Exit codes:", "64"]
     {
         assert!(help.contains(text), "{text:?} in {help}");
     }
-    for command in ["dev", "call", "ls", "completions"] {
+    for command in ["dev", "call", "ls", "top", "completions"] {
         assert!(run([command, "--help"]).output().contains("Example"), "{command}");
     }
     assert!(run(["--version"]).output().starts_with("switchboard "));
@@ -36,6 +37,10 @@ fn wrong_arguments_end_with_64() {
         (vec!["dev", "--backends", "none,echo"], "stands alone"),
         (vec!["dev", "--backends", "eco"], "echo"),
         (vec!["ls", "things"], "things"),
+        (vec!["top"], "no terminal"),
+        (vec!["top", "--json"], "--once"),
+        (vec!["top", "--admin", "https://x:1"], "host:port"),
+        (vec!["top", "--interval", "10ms"], "100ms to 1h"),
     ] {
         let said = run(&args).failure(64);
         assert!(said.contains(words), "{args:?}: {words:?} in {said}");
