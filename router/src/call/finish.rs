@@ -212,7 +212,10 @@ impl Plane {
 
     /// Pending bytes of a stream moved into the output: the other side gets its credit back.
     pub(crate) fn moved(&mut self, conn: usize, stream: u32, key: CallKey, bytes: usize) {
+        let now_ms = self.now_ms;
         let Some(call) = self.calls.get_mut(key) else { return };
+        // Bytes that come slowly out of the router are no silence.
+        call.active_ms = now_ms;
         if call.down == (conn, stream) {
             if call.phase == Phase::Flushing {
                 return self.leave_downstream(key);
