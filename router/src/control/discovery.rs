@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     directory::{Clock, Directory, Service, Usage},
     link::{Lookup, Update, WorkerLink},
+    plane::millis,
 };
 use entry::{Change, Entry};
 use moka::future::Cache;
@@ -402,11 +403,6 @@ impl Discovery {
             let _ended = !worker.send(update());
         }
     }
-}
-
-/// A duration in whole milliseconds.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::{
     control::instances::{Instances, Known},
     directory::{Endpoint, Load, Service, Strategy, Usage},
+    plane::millis,
 };
 use std::{
     collections::HashMap,
@@ -70,7 +71,7 @@ impl Entry {
         if healthy || self.service.endpoints.is_empty() {
             return self.update(instances, fresh_until_ms, now_ms);
         }
-        let until_ms = now_ms + u64::try_from(EMPTY_HELD.as_millis()).unwrap_or(u64::MAX);
+        let until_ms = now_ms + millis(EMPTY_HELD);
         self.held_until_ms.get_or_insert(until_ms);
         self.instances = instances;
         self.extend(fresh_until_ms)
