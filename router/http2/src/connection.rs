@@ -16,6 +16,7 @@ mod flow;
 mod limits;
 mod message;
 mod output;
+mod pending;
 mod recv;
 mod send;
 mod streams;
@@ -29,7 +30,8 @@ use block::Block;
 use flow::{RecvWindow, SendWindow};
 use limits::{CONTROL_OUTPUT_MAX, Limits};
 use output::Output;
-use streams::{Closed, Pending, Recv, Send, Stream, Streams};
+use pending::Pending;
+use streams::{Closed, Recv, Send, Stream, Streams};
 
 use crate::frame::{self, DEFAULT_WINDOW, MAX_31, setting};
 use crate::hpack::{Decoder, Encoder};
@@ -70,10 +72,11 @@ pub struct Connection {
     /// The header block that CONTINUATION frames still add to.
     block: Block,
     recv_window: RecvWindow,
-    /// The receive window of new streams: of the configuration, or the default if that is larger and the peer has not
-    /// acknowledged our SETTINGS yet.
+    /// The receive window of new streams: the largest that the peer may have in mind.
     recv_initial: u32,
-    settings_acked: bool,
+    /// The receive window that the peer has acknowledged, and those of our SETTINGS that it has not yet.
+    acked_window: u32,
+    unacked_windows: VecDeque<u32>,
     /// Server: the highest stream the client has used.
     max_peer_id: StreamId,
 
@@ -83,6 +86,10 @@ pub struct Connection {
     /// True once the peer's SETTINGS have arrived.
     ready: bool,
     send_window: SendWindow,
+    /// The largest that it has been: what the peer gives all streams together.
+    send_window_max: usize,
+    /// DATA bytes that went into the output since the connection began.
+    data_sent: u64,
     /// Client: the identifier of the next stream.
     next_id: StreamId,
     /// Streams (table indices) with pending DATA and a window, in their turn.
@@ -140,7 +147,8 @@ impl Connection {
             block: Block::default(),
             recv_window: RecvWindow::new(config.connection_window),
             recv_initial: config.stream_window.max(DEFAULT_WINDOW),
-            settings_acked: false,
+            acked_window: DEFAULT_WINDOW,
+            unacked_windows: VecDeque::from([config.stream_window]),
             max_peer_id: 0,
             encoder: Encoder::new(config.encoder_table_max as usize),
             peer: PeerSettings {
@@ -151,6 +159,8 @@ impl Connection {
             },
             ready: false,
             send_window: SendWindow::new(DEFAULT_WINDOW),
+            send_window_max: DEFAULT_WINDOW as usize,
+            data_sent: 0,
             next_id: 1,
             queue: VecDeque::new(),
             sent: VecDeque::new(),
@@ -242,9 +252,10 @@ impl Connection {
         self.streams.get(stream).map_or(0, Stream::pending_len)
     }
 
-    /// Returns how many bytes of DATA the peer's connection window takes now. While it is 0 no stream can send any.
-    pub fn send_window(&self) -> usize {
-        self.send_window.available()
+    /// Returns how many bytes of DATA the peer's connection window takes now, and the most that it has taken. While the
+    /// first is 0 no stream can send any.
+    pub fn send_window(&self) -> (usize, usize) {
+        (self.send_window.available(), self.send_window_max)
     }
 
     /// Returns the bytes held: output, everything pending, and an incomplete header block. For a memory gauge.
@@ -262,6 +273,12 @@ impl Connection {
     /// before the limit, so that a gRPC status among them is not lost. Valid until the next `recv`.
     pub fn partial_headers(&self) -> &Headers {
         &self.headers
+    }
+
+    /// Lists streams with pending bytes: stream, key, bytes, and whether the stream's end is queued behind them.
+    pub fn holding(&self) -> impl Iterator<Item = (StreamId, usize, usize, bool)> {
+        let holding = self.streams.iter().filter(|stream| stream.pending.is_some());
+        holding.map(|s| (s.id, s.key, s.pending_len(), s.send == Send::Ending))
     }
 
     /// Lists streams (and their keys) above `last_stream`: those that the sender of a GOAWAY has not processed.
@@ -336,7 +353,7 @@ impl Connection {
             self.queue.retain(|queued| *queued != index);
         }
         if let Some(pending) = stream.pending.take() {
-            self.pending_total -= pending.bytes().len() + pending.trailers.list_size();
+            self.pending_total -= pending.len() + pending.trailers.list_size();
             self.recycle(pending);
         }
         stream

@@ -109,7 +109,9 @@ impl End {
             assert!(self.connection.send_headers(id, fields(RESPONSE), false));
             side.responded = true;
         }
-        match rng.random_range(0..20) {
+        match rng.random_range(0..21) {
+            // Shrinks and grows under way.
+            20 => self.connection.set_stream_window([100, 3000, 50_000, 200_000][rng.random_range(0..4)]),
             0 if !self.is_client || rng.random_bool(0.5) => {
                 assert!(self.connection.send_headers(id, fields(TRAILERS), true));
                 side.ended = true;

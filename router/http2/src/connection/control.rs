@@ -3,10 +3,13 @@
 use super::event::{Event, StreamId};
 use super::limits::TINY_WINDOW_UPDATE;
 use super::recv::{Handled, Outcome, Place};
-use super::streams::Closed;
+use super::streams::{Closed, Recv};
 use super::{Connection, Role, calm, flow_control, frame_size, protocol};
 use crate::frame::{self, FrameHeader, HEADER_LEN, MAX_31, flag, setting};
 use crate::{ConnectionError, ErrorCode};
+
+/// SETTINGS of ours that may wait for their acknowledgement.
+const UNACKED_SETTINGS_MAX: usize = 8;
 
 impl Connection {
     pub(super) fn recv_settings<'i>(
@@ -22,10 +25,10 @@ impl Connection {
             if !payload.is_empty() {
                 return Err(frame_size("SETTINGS ACK with a payload"));
             }
-            if self.settings_acked {
-                self.charge_ignored(now_ms)?;
+            match self.unacked_windows.pop_front() {
+                Some(window) => self.settings_acknowledged(window),
+                None => self.charge_ignored(now_ms)?,
             }
-            self.settings_acknowledged();
             return Ok(Outcome::Nothing);
         }
         if !payload.len().is_multiple_of(6) {
@@ -94,18 +97,42 @@ impl Connection {
         Ok(())
     }
 
-    /// From here on the peer keeps to our SETTINGS, so what they reduce can be enforced.
-    fn settings_acknowledged(&mut self) {
-        if self.settings_acked {
+    /// From here on the peer keeps to these SETTINGS of ours, so what they reduce can be enforced.
+    fn settings_acknowledged(&mut self, window: u32) {
+        self.acked_window = window;
+        self.decoder.set_max_table_size(self.config.header_table_size as usize);
+        self.settle_recv_windows();
+    }
+
+    /// Announces another receive window for all streams, those that are open included (RFC 9113 section 6.9.2). The peer
+    /// may use a larger one at once; a smaller one holds from its acknowledgement on, and a stream that has more than
+    /// that under way gets no credit until it is back below it.
+    pub fn set_stream_window(&mut self, size: u32) {
+        let size = size.min(MAX_31);
+        // A peer that acknowledges nothing keeps what it has.
+        let silent = self.unacked_windows.len() >= UNACKED_SETTINGS_MAX;
+        if self.failed.is_some() || silent || size == self.config.stream_window {
             return;
         }
-        self.settings_acked = true;
-        self.decoder.set_max_table_size(self.config.header_table_size as usize);
-        let change = i64::from(self.config.stream_window) - i64::from(self.recv_initial);
-        self.recv_initial = self.config.stream_window;
-        if change != 0 {
-            for (_, stream) in self.streams.iter_mut() {
-                stream.recv_window.shift(change);
+        self.config.stream_window = size;
+        self.unacked_windows.push_back(size);
+        frame::write_settings(self.output.tail(), &[(setting::INITIAL_WINDOW_SIZE, size)]);
+        self.settle_recv_windows();
+    }
+
+    /// Has the windows of all streams follow the largest size that the peer may have in mind.
+    fn settle_recv_windows(&mut self) {
+        let size = self.unacked_windows.iter().fold(self.acked_window, |most, window| most.max(*window));
+        let change = i64::from(size) - i64::from(self.recv_initial);
+        self.recv_initial = size;
+        if change == 0 {
+            return;
+        }
+        for (_, stream) in self.streams.iter_mut() {
+            if let Some(increment) = stream.recv_window.resize(change, size)
+                && stream.recv != Recv::Closed
+            {
+                frame::write_window_update(self.output.tail(), stream.id, increment);
             }
         }
     }
@@ -165,6 +192,7 @@ impl Connection {
         if self.send_window.shift(i64::from(increment)).is_err() {
             return Err(flow_control("WINDOW_UPDATE overflows the connection's window"));
         }
+        self.send_window_max = self.send_window_max.max(self.send_window.available());
         Ok(Outcome::Nothing)
     }
 

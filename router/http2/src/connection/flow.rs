@@ -22,6 +22,11 @@ impl SendWindow {
         usize::try_from(self.0).unwrap_or(0)
     }
 
+    /// Returns the window, which may be negative.
+    pub(super) fn size(self) -> i64 {
+        i64::from(self.0)
+    }
+
     /// Takes `n` bytes, of which [`SendWindow::available`] said that they may be sent.
     #[inline]
     pub(super) fn take(&mut self, n: usize) {
@@ -48,10 +53,11 @@ impl RecvWindow {
         Self { available: size.min(MAX_31) as i32, freed: 0 }
     }
 
-    /// Takes `n` received bytes; false if the peer sent more than it was allowed to.
+    /// Takes `n` received bytes; false if the peer sent more than it was allowed to. An empty frame is always allowed, also
+    /// when the window is negative.
     #[inline]
     pub(super) fn receive(&mut self, n: u32) -> bool {
-        if i64::from(n) > i64::from(self.available) {
+        if n > 0 && i64::from(n) > i64::from(self.available) {
             return false;
         }
         self.available -= n as i32;
@@ -72,10 +78,12 @@ impl RecvWindow {
         Some(std::mem::take(&mut self.freed))
     }
 
-    /// Applies the change of our initial window that the peer has acknowledged.
-    pub(super) fn shift(&mut self, by: i64) {
+    /// Applies a change of our initial window, from now on `size`. Returns an increment to announce, as
+    /// [`RecvWindow::free`] does: what was freed and was too little for the larger window may be enough for the smaller.
+    pub(super) fn resize(&mut self, by: i64, size: u32) -> Option<u32> {
         let shifted = i64::from(self.available) + by;
         self.available = shifted.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+        self.free(0, size)
     }
 }
 
@@ -119,6 +127,19 @@ mod tests {
         assert!(window.receive(60));
         assert_eq!(window.free(1000, 100), Some(60));
         assert_eq!(window.free(1000, 100), None);
+        assert!(window.receive(100));
+    }
+
+    #[test]
+    fn freed_bytes_that_waited_are_announced_when_the_window_shrinks() {
+        let mut window = RecvWindow::new(1000);
+        assert!(window.receive(900));
+        assert_eq!(window.free(400, 1000), None);
+        assert_eq!(window.resize(-900, 100), Some(400));
+        // Of the peer's 1000, 900 are gone, 400 came back, and 900 were taken away: it has to wait for the rest.
+        assert!(!window.receive(1));
+        assert!(window.receive(0), "the end of the stream");
+        assert_eq!(window.free(500, 100), Some(500));
         assert!(window.receive(100));
     }
 

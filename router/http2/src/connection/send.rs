@@ -3,13 +3,20 @@
 use super::event::StreamId;
 use super::flow::{RecvWindow, SendWindow};
 use super::output::DATA_FRAME_MAX;
-use super::streams::{Closed, Pending, Recv, Send, Stream};
+use super::pending::Pending;
+use super::streams::{Closed, Recv, Send, Stream};
 use super::{Connection, Role, message};
 use crate::frame::{self, HEADER_LEN, MAX_31, flag, kind};
 use crate::{ErrorCode, Field, OpenError};
 
-/// Pending boxes that are kept for reuse: each holds up to one frame.
+/// Pending boxes that are kept for reuse.
 const SPARE_MAX: usize = 16;
+
+/// The share of the peer's connection window, in eighths, that one of several streams may have under way. Where both
+/// windows are equal (the default of gRPC servers), a stream that is not read would otherwise use up all of it, and its
+/// neighbours' messages would wait for as long as it is not read. More than half, because peers give window back when
+/// half of it is used.
+const SHARE_EIGHTHS: usize = 5;
 
 impl Connection {
     /// Opens a stream with a request's header section (client role). The caller answers for its validity.
@@ -163,29 +170,40 @@ impl Connection {
 
     /// Writes DATA frames as far as possible; returns the bytes written. END_STREAM goes on the last frame.
     fn write_frames(&mut self, index: usize, data: &[u8], end_stream: bool) -> usize {
-        let stream = &mut self.streams[index];
         if data.is_empty() {
-            self.output.data(stream.id, data, end_stream);
+            self.output.data(self.streams[index].id, data, end_stream);
             return 0;
         }
+        let mut allowed = self.allowance(index);
+        let stream = &mut self.streams[index];
         let mut written = 0;
         while written < data.len() && self.output.len() < self.config.output_high_water {
             let rest = &data[written..];
-            let n = rest
-                .len()
-                .min(DATA_FRAME_MAX)
-                .min(stream.send_window.available())
-                .min(self.send_window.available());
+            let n = rest.len().min(DATA_FRAME_MAX).min(allowed);
             if n == 0 {
                 break;
             }
             stream.send_window.take(n);
-            self.send_window.take(n);
             self.output.data(stream.id, &rest[..n], end_stream && n == rest.len());
             self.limits.data_sent();
+            allowed -= n;
             written += n;
         }
+        self.send_window.take(written);
+        self.data_sent += written as u64;
         written
+    }
+
+    /// Returns how many bytes the stream may send now: what both windows allow, within its share of the connection's.
+    fn allowance(&self, index: usize) -> usize {
+        let stream = &self.streams[index];
+        let windows = stream.send_window.available().min(self.send_window.available());
+        // Streams with more window than the connection give it back late: what they have under way says nothing.
+        if self.streams.len() == 1 || self.peer.initial_window as usize > self.send_window_max {
+            return windows;
+        }
+        let share = self.send_window_max / 8 * SHARE_EIGHTHS;
+        windows.min(share.saturating_sub(stream.outstanding(self.peer.initial_window)))
     }
 
     /// Moves pending DATA and trailers into the output as windows and the high-water mark allow, one frame per stream in
@@ -194,31 +212,40 @@ impl Connection {
         if self.failed.is_some() {
             return;
         }
+        // Streams in a row that had to stay as they are, because they have their share of the window.
+        let mut stayed = 0;
         while self.output.len() < self.config.output_high_water && self.send_window.available() > 0 {
+            if stayed == self.queue.len() {
+                break;
+            }
             let Some(index) = self.queue.pop_front() else { break };
-            self.pump_one(index);
+            stayed = if self.pump_one(index) { 0 } else { stayed + 1 };
         }
     }
 
-    /// Writes one frame of a stream's pending DATA, and its trailers if that was the last.
-    fn pump_one(&mut self, index: usize) {
+    /// Writes one frame of a stream's pending DATA, and its trailers if that was the last. Puts the stream back into the
+    /// queue if it can go on later without a WINDOW_UPDATE of its own; false if it stands there as before.
+    fn pump_one(&mut self, index: usize) -> bool {
+        let allowed = self.allowance(index);
         let stream = &mut self.streams[index];
         stream.queued = false;
-        let Some(pending) = stream.pending.as_mut() else { return };
-        let rest = pending.bytes();
-        let n = rest
-            .len()
-            .min(DATA_FRAME_MAX)
-            .min(stream.send_window.available())
-            .min(self.send_window.available());
+        let Some(pending) = stream.pending.as_mut() else { return true };
+        let next = pending.next();
+        let n = next.len().min(DATA_FRAME_MAX).min(allowed);
         if n == 0 {
-            return;
+            let capped = stream.send_window.available() > 0;
+            if capped {
+                stream.queued = true;
+                self.queue.push_back(index);
+            }
+            return !capped;
         }
-        let last = n == rest.len();
+        let last = n == pending.len();
         let ends = stream.send == Send::Ending;
         let end_stream = last && ends && pending.trailers.is_empty();
-        self.output.data(stream.id, &rest[..n], end_stream);
+        self.output.data(stream.id, &next[..n], end_stream);
         self.limits.data_sent();
+        self.data_sent += n as u64;
         pending.consume(n);
         stream.send_window.take(n);
         self.send_window.take(n);
@@ -241,6 +268,42 @@ impl Connection {
             self.recycle(pending);
         }
         self.note_sent(id, key, n);
+        true
+    }
+
+    /// Drops what a stream has pending, so that its trailers can follow at once. For a peer that does not take its data
+    /// when their memory is needed: what it has got is a beginning of what was sent, and the trailers have to say so. Does
+    /// nothing for a stream that is unknown or has its end queued; that one can only be reset.
+    pub fn discard_pending(&mut self, stream: StreamId) {
+        let Some(index) = self.streams.find(stream) else { return };
+        let stream = &mut self.streams[index];
+        if stream.send != Send::Body {
+            return;
+        }
+        if std::mem::take(&mut stream.queued) {
+            self.queue.retain(|queued| *queued != index);
+        }
+        if let Some(pending) = self.streams[index].pending.take() {
+            self.pending_total -= pending.len();
+            self.recycle(pending);
+        }
+    }
+
+    /// Returns the stream that has most of the connection's window under way, while that is used up and others wait to
+    /// send: they wait for the peer to read it. Bytes of DATA sent so far tell whether it does.
+    pub fn starving(&self) -> Option<(StreamId, usize)> {
+        if self.send_window.available() > 0 || self.queue.is_empty() {
+            return None;
+        }
+        let outstanding = |stream: &&Stream| stream.outstanding(self.peer.initial_window);
+        let most = self.streams.iter().max_by_key(outstanding)?;
+        let others_wait = self.queue.iter().any(|&index| self.streams[index].id != most.id);
+        others_wait.then_some((most.id, most.key))
+    }
+
+    /// Returns how many bytes of DATA were sent since the connection began.
+    pub fn data_sent(&self) -> u64 {
+        self.data_sent
     }
 
     fn note_sent(&mut self, id: StreamId, key: usize, bytes: usize) {

@@ -18,7 +18,7 @@ use slab::Slab;
 
 use super::event::StreamId;
 use super::flow::{RecvWindow, SendWindow};
-use crate::Headers;
+use super::pending::Pending;
 
 /// Resets that are remembered. At a thousand cancelled calls per second this is a second of late frames.
 const RECENT_MAX: usize = 1024;
@@ -50,44 +50,6 @@ pub(super) enum Send {
     Closed,
 }
 
-/// What waits for windows or for room in the output.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
-    data: Vec<u8>,
-    start: usize,
-    /// The trailers that follow the data; empty if there are none.
-    pub(super) trailers: Headers,
-}
-
-impl Pending {
-    #[inline]
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.data[self.start..]
-    }
-
-    pub(super) fn push(&mut self, data: &[u8]) {
-        if self.start > 0 && self.start * 2 >= self.data.len() {
-            self.data.copy_within(self.start.., 0);
-            self.data.truncate(self.data.len() - self.start);
-            self.start = 0;
-        }
-        self.data.extend_from_slice(data);
-    }
-
-    pub(super) fn consume(&mut self, n: usize) {
-        self.start += n;
-    }
-
-    /// Empties it for its next stream, keeping at most one frame's memory.
-    pub(super) fn recycle(&mut self) {
-        self.data.clear();
-        self.data.shrink_to(16 << 10);
-        self.start = 0;
-        self.trailers.clear();
-        self.trailers.shrink(1024);
-    }
-}
-
 /// One open stream.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -107,9 +69,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// Returns how many bytes the peer has been sent and has not given window back for, as far as its stream windows tell.
+    pub(super) fn outstanding(&self, peer_initial: u32) -> usize {
+        usize::try_from(i64::from(peer_initial) - self.send_window.size()).unwrap_or(0)
+    }
+
     /// Returns how many DATA bytes are pending.
     pub(super) fn pending_len(&self) -> usize {
-        self.pending.as_ref().map_or(0, |p| p.bytes().len())
+        self.pending.as_ref().map_or(0, |p| p.len())
     }
 
     /// Accounts received content; false if there is more than, or at the end less than, `content-length` said.

@@ -13,5 +13,7 @@ mod priority;
 mod script;
 mod sending;
 mod settings;
+mod shares;
 mod splits;
 mod stream_states;
+mod window_change;
