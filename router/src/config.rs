@@ -40,6 +40,8 @@ pub const DEFAULT_LOOKUP_WAIT: Duration = Duration::from_secs(5);
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Some five hundred stalled streams at a full window; a quarter of the usual container.
 pub const DEFAULT_MEMORY_BUDGET: usize = 512 << 20;
+/// As long as a PING may stay unanswered: by then a peer that is alive has read something.
+pub const DEFAULT_STARVED_AFTER: Duration = Duration::from_secs(10);
 /// Envoy and Linkerd retry once; gRFC A6 caps at 5.
 pub const DEFAULT_RETRY_ATTEMPTS: u32 = 2;
 /// Envoy's 5 minutes cut quiet watches.
@@ -130,8 +132,11 @@ pub struct Config {
     pub retry_attempts: u32,
     /// How long an instance that failed five times in a row is left out, times the ejections so far.
     pub ejection_time: Duration,
-    /// Bytes that streams may hold while they wait for their peers; beyond it new calls are refused.
+    /// Bytes that streams may hold while they wait for their peers. From three quarters of it stream windows shrink, beyond
+    /// it new calls are refused and those that hold most are ended.
     pub memory_budget: usize,
+    /// How long a call that its instance does not read may hold up others on its connection; 0 = for ever.
+    pub starved_after: Duration,
     /// How long a call may pass no bytes in either direction; 0 = for ever.
     pub stream_idle: Duration,
     /// Age at which a client's connection is asked to reconnect, give or take a tenth; 0 = never. No call is ended by it.
@@ -279,6 +284,7 @@ impl Config {
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             retry_attempts: DEFAULT_RETRY_ATTEMPTS,
             memory_budget: DEFAULT_MEMORY_BUDGET,
+            starved_after: DEFAULT_STARVED_AFTER,
             stream_idle: DEFAULT_STREAM_IDLE,
             connection_age: DEFAULT_CONNECTION_AGE,
             downstream_ping: DEFAULT_DOWNSTREAM_PING,

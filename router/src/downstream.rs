@@ -46,7 +46,9 @@ impl Plane {
             return None;
         }
         self.metrics.downstream_connections_total.fetch_add(1, Relaxed);
-        let http2 = http2::Connection::server(self.config.downstream_http2.clone());
+        let mut config = self.config.downstream_http2.clone();
+        config.stream_window = self.stream_window(config.stream_window);
+        let http2 = http2::Connection::server(config);
         let age = millis(self.config.connection_age) as f64 * (0.9 + 0.2 * self.rng.fraction());
         let age_at_ms = if age > 0.0 { self.now_ms + age as u64 } else { 0 };
         let key = self.insert(http2, Side::Downstream(Downstream { drain: Drain::No, age_at_ms }));

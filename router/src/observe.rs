@@ -86,6 +86,14 @@ pub struct Metrics {
     pub upstream_protocol_errors_total: AtomicU64,
     /// Bytes held for streams that wait for their peers, as of the last merge of each worker thread.
     pub buffered_bytes: AtomicU64,
+    /// Worker threads that have shrunk their peers' windows because memory is short.
+    pub threads_with_shrunk_windows: AtomicU64,
+    /// Calls ended because they held most when the memory budget was used up.
+    pub calls_ended_for_memory_total: AtomicU64,
+    /// Connections closed because they did not take their output then.
+    pub connections_closed_for_memory_total: AtomicU64,
+    /// Calls ended because their instance did not read them and others waited for the connection's window.
+    pub calls_ended_for_others_total: AtomicU64,
     /// Lines of the access log that its full queue cost.
     pub access_records_lost_total: AtomicU64,
     /// Bytes read from and written to clients.
@@ -179,6 +187,30 @@ impl Metrics {
                 "gauge",
                 "Bytes held for streams that wait for their peers",
                 value(&self.buffered_bytes),
+            ),
+            (
+                "threads_with_shrunk_windows",
+                "gauge",
+                "Worker threads that shrunk stream windows because memory is short",
+                value(&self.threads_with_shrunk_windows),
+            ),
+            (
+                "calls_ended_for_memory_total",
+                "counter",
+                "Calls ended because they held most of a memory budget that was used up",
+                value(&self.calls_ended_for_memory_total),
+            ),
+            (
+                "connections_closed_for_memory_total",
+                "counter",
+                "Connections closed because they did not take their output then",
+                value(&self.connections_closed_for_memory_total),
+            ),
+            (
+                "calls_ended_for_others_total",
+                "counter",
+                "Calls ended because their instance did not read them and others waited for it",
+                value(&self.calls_ended_for_others_total),
             ),
             (
                 "access_records_lost_total",

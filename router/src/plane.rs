@@ -8,6 +8,10 @@
 //! A connection is taken out of its slot while one of its events is handled, because the event borrows its
 //! HTTP/2 state; everything else stays reachable meanwhile.
 
+mod pressure;
+
+use pressure::Pressure;
+
 use crate::{
     balance::Rng,
     call::Call,
@@ -65,6 +69,8 @@ pub(crate) struct Conn {
     pub(crate) alive: Keepalive,
     /// Whether it is in `Plane::dirty`.
     dirty: bool,
+    /// Bytes of a frame that is not whole yet; the event loop keeps them.
+    partial: usize,
     /// Close it once its output is written.
     pub(crate) closing: bool,
     /// Everything is written and the sending side is shut; waits for the peer to close.
@@ -123,6 +129,7 @@ pub(crate) struct Plane {
     pub(crate) recorder: Recorder,
     pub(crate) next_serial: u64,
     pub(crate) draining: bool,
+    pressure: Pressure,
     pub(crate) scratch: Headers,
     spare: Vec<Headers>,
 }
@@ -155,6 +162,7 @@ impl Plane {
             recorder: Recorder::new(),
             next_serial: 0,
             draining: false,
+            pressure: Pressure::default(),
             scratch: Headers::new(),
             spare: Vec::new(),
         }
@@ -192,7 +200,7 @@ impl Plane {
 
     pub(crate) fn insert(&mut self, http2: http2::Connection, side: Side) -> ConnKey {
         let alive = Keepalive::new(self.now_ms);
-        let conn = Conn { http2, side, alive, dirty: false, closing: false, lingering: false };
+        let conn = Conn { http2, side, alive, dirty: false, partial: 0, closing: false, lingering: false };
         let key = self.conns.insert(Some(Box::new(conn)));
         self.mark(key);
         key
@@ -252,6 +260,9 @@ impl Plane {
                     return input.len();
                 }
             }
+        }
+        if let Some(conn) = self.conn(key) {
+            conn.partial = input.len() - used;
         }
         self.mark(key);
         used
@@ -350,7 +361,8 @@ impl Plane {
     }
 
     /// Counts bytes that were read.
-    pub(crate) fn count_read(&self, key: ConnKey, bytes: usize) {
+    pub(crate) fn count_read(&mut self, key: ConnKey, bytes: usize) {
+        self.grow_unmeasured(bytes);
         if let Some(Some(conn)) = self.conns.get(key) {
             let [counter, _] = conn.side.bytes(&self.metrics);
             counter.fetch_add(bytes as u64, Relaxed);
@@ -433,10 +445,10 @@ impl Plane {
     }
 
     /// Bytes that connections and calls hold now.
-    pub(crate) fn buffered_bytes(&self) -> u64 {
+    fn buffered_bytes(&self) -> u64 {
         let conns = self.conns.iter().filter_map(|(_, conn)| conn.as_deref());
         let held: usize = self.calls.iter().map(|(_, call)| call.held.len()).sum();
-        (conns.map(|conn| conn.http2.buffered_bytes()).sum::<usize>() + held) as u64
+        (conns.map(|conn| conn.http2.buffered_bytes() + conn.partial).sum::<usize>() + held) as u64
     }
 
     /// A cleared header list, from a finished call where there is one.

@@ -41,6 +41,8 @@ pub(crate) struct Upstream {
     /// The peer's SETTINGS came: streams may be opened.
     ready: bool,
     resets: Resets,
+    /// Since when streams wait in vain for the connection's window, in ms of the router clock, and the bytes sent by then.
+    pub(crate) starved: Option<(u64, u64)>,
 }
 
 /// The connections of one worker thread to one instance.
@@ -71,7 +73,7 @@ static LOCAL: LazyLock<Arc<Endpoint>> = LazyLock::new(|| {
 
 impl Upstream {
     fn new(pool: usize) -> Self {
-        Upstream { pool, ready: false, resets: Resets::default() }
+        Upstream { pool, ready: false, resets: Resets::default(), starved: None }
     }
 }
 
@@ -141,8 +143,8 @@ impl Plane {
     }
 
     /// The first connection of the pool that takes another stream now: one that can also send its messages at once,
-    /// or, where no further one may be opened, any. A connection whose window streams have used up that their
-    /// instance does not read would hold the call up for as long as they are not read.
+    /// or, where no further one may be opened, any. A connection whose window is more than half used up may have a stream
+    /// that its instance does not read: another such stream there, and all calls beside them would wait.
     fn conn_with_room(&self, pool: usize) -> Option<ConnKey> {
         let pool = self.pools.get(&pool)?;
         let open = |key: &ConnKey| match self.conns.get(*key) {
@@ -152,9 +154,14 @@ impl Plane {
             _ => None,
         };
         let high_water = self.config.upstream_http2.output_high_water;
-        let free = |http2: &http2::Connection| http2.send_window() > 0 && http2.output().len() < high_water;
+        let free = |http2: &http2::Connection| {
+            let (left, most) = http2.send_window();
+            left >= most / 2 && http2.output().len() < high_water
+        };
         let found = pool.conns.iter().filter_map(open).find(|(_, http2)| free(http2));
-        if found.is_some() || pool.conns.len() < self.config.connections_per_endpoint {
+        let may_grow = pool.conns.len() < self.config.connections_per_endpoint
+            && !pool.endpoint.load.is_down(self.now_ms);
+        if found.is_some() || may_grow {
             return found.map(|(key, _)| key);
         }
         pool.conns.iter().find_map(open).map(|(key, _)| key)
@@ -177,6 +184,7 @@ impl Plane {
         self.metrics.upstream_connections_total.fetch_add(1, Relaxed);
         let config = http2::Config {
             max_concurrent_streams: self.config.streams_per_upstream_connection,
+            stream_window: self.stream_window(self.config.upstream_http2.stream_window),
             ..self.config.upstream_http2.clone()
         };
         let http2 = http2::Connection::client(config);

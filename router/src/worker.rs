@@ -40,7 +40,7 @@ const READS_PER_TURN: usize = 4;
 const ACCEPTS_PER_TURN: usize = 64;
 /// Pause after an accept that failed for want of file descriptors.
 const ACCEPT_PAUSE_MS: u64 = 100;
-/// How often counts are merged and gauges are current.
+/// How often counts are merged and memory is measured.
 const MERGE_MS: u64 = 100;
 /// How long the loop goes on after `Stop` to write what is left.
 const STOP_FLUSH_MS: u64 = 500;
@@ -125,7 +125,6 @@ fn start(
         again: Vec::new(),
         buffer: vec![0; READ_BYTES].into_boxed_slice(),
         merge_at_ms: 0,
-        buffered: 0,
         stop_at_ms: None,
     };
     let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || event_loop.run())?;
@@ -178,8 +177,6 @@ struct EventLoop {
     again: Vec<ConnKey>,
     buffer: Box<[u8]>,
     merge_at_ms: u64,
-    /// Bytes held, as of the last merge.
-    buffered: u64,
     stop_at_ms: Option<u64>,
 }
 
@@ -211,12 +208,13 @@ impl EventLoop {
             self.run_commands();
             self.retry_accept();
             self.settle();
-            if self.plane.now_ms >= self.merge_at_ms {
+            let merge_due = self.plane.now_ms >= self.merge_at_ms;
+            if merge_due || self.plane.is_measure_due() {
+                self.plane.relieve_pressure();
+                self.settle();
+            }
+            if merge_due {
                 self.plane.recorder.merge(&self.metrics);
-                let buffered = self.plane.buffered_bytes();
-                // The gauge is the sum of all worker threads; wrapping makes a difference of either sign right.
-                self.metrics.buffered_bytes.fetch_add(buffered.wrapping_sub(self.buffered), Relaxed);
-                self.buffered = buffered;
                 self.merge_at_ms = self.plane.now_ms + MERGE_MS;
             }
             if self.stop_at_ms.is_some_and(|at| self.plane.now_ms >= at || self.plane.conns.is_empty()) {

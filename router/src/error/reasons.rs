@@ -233,6 +233,30 @@ impl Error {
         error
     }
 
+    /// The memory budget is used up, and the call held most of it.
+    pub(crate) fn held_too_much(bytes: usize, budget: usize) -> Self {
+        Error::limit(
+            "MEMORY_HELD",
+            format!(
+                "the call held {bytes} bytes that its peer did not take, and calls hold more than {budget}, the router's budget: read faster, send less ahead, or raise memory_budget"
+            ),
+        )
+        .with("bytes", bytes.to_string())
+    }
+
+    /// Others on the connection waited for a window that this call had used up.
+    pub(crate) fn not_read(service: &str, instance: &str, limit: Duration) -> Self {
+        Error::limit(
+            "NOT_READ",
+            format!(
+                "instance {instance} of {service} has not read this call's messages for {} s, and other calls waited for them: send when it reads",
+                limit.as_secs()
+            ),
+        )
+        .with("service", service)
+        .with("instance", instance)
+    }
+
     pub(crate) fn shutting_down() -> Self {
         let mut error = Error::new(
             Code::Unavailable,

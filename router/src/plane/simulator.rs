@@ -65,6 +65,7 @@ struct World {
     attempts: Vec<Attempt>,
     registry: Registry,
     next_fault_us: u64,
+    measure_at_ms: u64,
     stopped: bool,
     /// What happened, if anybody wants to know.
     tell: bool,
@@ -91,6 +92,7 @@ impl World {
             attempts: Vec::new(),
             registry,
             next_fault_us,
+            measure_at_ms: 0,
             stopped: false,
             tell,
             steps: 0,

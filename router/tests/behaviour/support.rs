@@ -7,7 +7,7 @@ mod router;
 mod wire;
 
 pub(crate) use backend::{Backend, Incoming};
-pub(crate) use client::{Answer, Call, Client};
+pub(crate) use client::{Answer, Call, Client, Response};
 pub(crate) use grpc::{Gone, frame, task, tool};
 pub(crate) use router::{Instance, Reply, TestRouter};
 pub(crate) use wire::{Peer, Wire};

@@ -42,6 +42,15 @@ impl World {
         }
     }
 
+    /// After the plane has seen to its memory: what is left beyond the budget is not worth a call or a connection each.
+    pub(super) fn check_memory(&self) {
+        let plane = &self.plane;
+        let conns = plane.conns.iter().filter_map(|(_, conn)| conn.as_deref());
+        let small: usize = conns.map(|conn| (80 << 10) + conn.http2.open_streams() * (8 << 10)).sum();
+        let held = plane.metrics.buffered_bytes.load(Relaxed) as usize;
+        assert!(held <= self.plan.memory_budget + small, "{held} bytes are held, {small} in small parts");
+    }
+
     /// After all calls have ended and everything is delivered.
     pub(super) fn check_quiet(&self) {
         let plane = &self.plane;

@@ -98,6 +98,8 @@ pub(super) struct Plan {
     pub(super) windows: [u32; 2],
     pub(super) max_streams: u32,
     pub(super) capacity: u32,
+    pub(super) memory_budget: usize,
+    starved_after_s: u64,
 }
 
 impl Plan {
@@ -148,6 +150,8 @@ impl Plan {
             windows: dice.one_of(&windows),
             max_streams: dice.one_of(&[1, 3, 100]),
             capacity: dice.one_of(&[0, 0, 1, 4]),
+            memory_budget: dice.one_of(&[512 << 20, 512 << 20, 300_000, 60_000]),
+            starved_after_s: dice.one_of(&[0, 1, 10]),
         }
     }
 
@@ -170,8 +174,15 @@ impl Plan {
         config.queue_per_service = dice.one_of(&[3, 1_000]);
         config.default_unary_deadline = Duration::from_secs(300);
         config.connection_age = Duration::from_secs(dice.one_of(&[0, 2, 300]));
+        config.memory_budget = self.memory_budget;
+        config.starved_after = Duration::from_secs(self.starved_after_s);
         config.stream_idle = Duration::from_secs(90);
         config
+    }
+
+    /// Whether memory may run short.
+    pub(super) fn tight(&self) -> bool {
+        self.memory_budget < 1 << 20
     }
 
     /// HTTP/2 of a client or an instance.

@@ -9,10 +9,23 @@ use crate::plane::{Command, ConnKey};
 use std::net::SocketAddr;
 use switchboard_http2 as http2;
 
+/// How often memory is measured, as in `worker.rs`.
+const MEASURE_MS: u64 = 100;
+
 impl World {
     /// One turn of the event loop after its events.
     pub(super) fn turn(&mut self) {
         self.plane.tick();
+        self.settle();
+        if self.plane.now_ms >= self.measure_at_ms || self.plane.is_measure_due() {
+            self.plane.relieve_pressure();
+            self.check_memory();
+            self.settle();
+            self.measure_at_ms = self.plane.now_ms + MEASURE_MS;
+        }
+    }
+
+    fn settle(&mut self) {
         self.run_commands();
         while let Some(key) = self.plane.next_dirty() {
             self.write(key);
