@@ -84,10 +84,13 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    fn bytes<'m>(&self, metrics: &'m Metrics) -> &'m [AtomicU64; 2] {
+    /// Counters of bytes read and written.
+    fn bytes<'m>(&self, metrics: &'m Metrics) -> [&'m AtomicU64; 2] {
         match self {
-            Side::Downstream(_) => &metrics.downstream_bytes,
-            Side::Upstream(_) => &metrics.upstream_bytes,
+            Side::Downstream(_) => {
+                [&metrics.downstream_read_bytes_total, &metrics.downstream_written_bytes_total]
+            }
+            Side::Upstream(_) => [&metrics.upstream_read_bytes_total, &metrics.upstream_written_bytes_total],
         }
     }
 }
