@@ -6,6 +6,8 @@
 //! | 64 | the command line is wrong (`EX_USAGE`) |
 //! | N | the gRPC status code of a failed call; 14 also when `top` finds no router |
 
+mod facts;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -69,6 +71,9 @@ impl Failure {
                 Some(code) => writeln!(stderr, "error: {self} ({code})"),
                 None => writeln!(stderr, "error: {self}"),
             };
+            if let Some(facts) = self.facts() {
+                let _ = writeln!(stderr, "facts: {facts}");
+            }
             if let Some(step) = self.next_step() {
                 let _ = writeln!(stderr, "next:  {step}");
             }
@@ -97,6 +102,14 @@ impl Failure {
             Some(reason) if reason != code => format!("{code}, {reason}"),
             _ => code.to_owned(),
         })
+    }
+
+    /// What the router or the backend knew when it failed.
+    fn facts(&self) -> Option<String> {
+        match self {
+            Self::Call(error) => facts::in_words(error.metadata()?),
+            _ => None,
+        }
     }
 
     fn next_step(&self) -> Option<String> {

@@ -14,6 +14,7 @@
 //! own end. A call has one timer: the earlier of its deadline and what its phase allows. Memory per call: the
 //! request headers and at most the replay cap plus one stream window of body, until the response begins.
 
+mod facts;
 mod finish;
 mod request;
 mod retry;
@@ -27,15 +28,12 @@ use crate::{
     plane::{CallKey, CallRef, ConnKey, Plane, millis},
     route::{MethodRoute, Target},
 };
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::SystemTime,
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 use switchboard_http2::{Headers, StreamId};
 
 use crate::{
     balance::{self, Picked, Wanted},
-    error::Error,
+    error::{Error, Reason},
     link::Lookup,
     plane::Command,
     route,
@@ -276,7 +274,7 @@ impl Plane {
             return self.fail(
                 key,
                 Error::limit(
-                    "PARKED_FULL",
+                    Reason::PARKED_FULL,
                     format!("{limit} calls wait for this service already: call again"),
                 ),
             );
@@ -315,7 +313,7 @@ impl Plane {
             });
         }
         if queue.len() >= limit {
-            return self.fail(key, Error::limit("QUEUE_FULL", format!("every instance of {service} is at its max_concurrency and {limit} calls wait already: call again, or add instances")));
+            return self.fail(key, Error::limit(Reason::QUEUE_FULL, format!("every instance of {service} is at its max_concurrency and {limit} calls wait already: call again, or add instances")));
         }
         let Some(call) = self.calls.get_mut(key) else { return };
         queue.push_back((key, call.serial));
@@ -392,7 +390,7 @@ impl Plane {
                     let nearest = crate::error::nearest(id, self.known_ids());
                     Error::unknown_id(id, service, &nearest)
                 }
-                (Lookup::Service(service), _) => Error::no_instance(service, 0, None, None),
+                (Lookup::Service(service), _) => Error::no_instance(service, 0, None),
                 (Lookup::GrpcService(name), _) => Error::unknown_grpc_service(name),
             };
             self.fail(call.0, error);
@@ -426,12 +424,8 @@ impl Plane {
             _ => None,
         };
         let name = call.service.clone().unwrap_or_else(|| "router".into());
-        let known = self.directory.services.get(&name);
-        let last_seen = known
-            .and_then(|service| service.last_seen)
-            .and_then(|at| SystemTime::now().duration_since(at).ok())
-            .map(|ago| ago.as_secs());
-        let error = Error::no_instance(&name, known.map_or(0, |service| service.known), version, last_seen);
+        let known = self.directory.services.get(&name).map_or(0, |service| service.known);
+        let error = Error::no_instance(&name, known, version);
         self.fail(key, error);
     }
 

@@ -9,6 +9,7 @@ use crate::{
     call::Phase,
     error::Error,
     keepalive::{self, Check},
+    observe::Outcome,
     plane::{CallKey, Conn, ConnKey, Next, Plane, Side, millis},
 };
 use std::sync::atomic::Ordering::Relaxed;
@@ -82,8 +83,11 @@ impl Plane {
                 next
             }
             Some(Event::Reset { key: NO_KEY, .. } | Event::StreamError { key: NO_KEY, .. }) => Next::Nothing,
-            Some(Event::Reset { key: call, .. } | Event::StreamError { key: call, .. }) => {
-                Next::Cancelled { call }
+            Some(Event::Reset { key: call, .. }) => {
+                Next::Cancelled { call, outcome: Outcome::ClientCancelled }
+            }
+            Some(Event::StreamError { key: call, .. }) => {
+                Next::Cancelled { call, outcome: Outcome::ClientBroke }
             }
             Some(Event::Settings) => Next::Ready,
             Some(Event::PingAck { payload: DRAIN_PING }) => Next::Drained,
@@ -233,7 +237,7 @@ impl Plane {
         let calls: Vec<CallKey> =
             conn.http2.unprocessed(0).map(|(_, call)| call).filter(|&call| call != NO_KEY).collect();
         for call in calls {
-            self.cancelled(call);
+            self.cancelled(call, Outcome::ClientGone);
         }
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! An [`Error`] says what failed, who is to blame, and what the caller can do about it. It becomes a
 //! trailers-only response, or trailers where the response had begun, with `google.rpc.ErrorInfo` in
-//! `grpc-status-details-bin`. Codes follow the gRPC specification; reasons are stable words for programs. The
-//! errors themselves stand in `error/reasons.rs`.
+//! `grpc-status-details-bin`. Codes follow the gRPC specification; reasons are stable words for programs, a closed set
+//! in `error/reason.rs`. The errors themselves stand in `error/reasons.rs`.
 
+mod reason;
 mod reasons;
+
+pub use reason::Reason;
 
 use prost::Message;
 use std::{fmt::Write, time::Duration};
@@ -27,13 +30,30 @@ pub enum Code {
     Unavailable = 14,
 }
 
+impl Code {
+    /// The specification's spelling.
+    pub fn name(self) -> &'static str {
+        match self {
+            Code::Cancelled => "CANCELLED",
+            Code::Unknown => "UNKNOWN",
+            Code::InvalidArgument => "INVALID_ARGUMENT",
+            Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Code::NotFound => "NOT_FOUND",
+            Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Code::Unimplemented => "UNIMPLEMENTED",
+            Code::Internal => "INTERNAL",
+            Code::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
+
 /// One failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// The status code.
     pub code: Code,
-    /// `UPPER_SNAKE_CASE`, the `reason` of the `ErrorInfo`.
-    pub reason: &'static str,
+    /// The `reason` of the `ErrorInfo`.
+    pub reason: Reason,
     /// What happened and what to do, for a person.
     pub message: String,
     /// Facts, the `metadata` of the `ErrorInfo`.
@@ -54,9 +74,9 @@ const QUOTE_MAX: usize = 80;
 const NEAREST: usize = 3;
 
 impl Error {
-    pub(crate) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Error {
-            code,
+            code: reason.code(),
             reason,
             message: message.into(),
             metadata: Vec::new(),
@@ -71,6 +91,13 @@ impl Error {
     pub(crate) fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.metadata.push((key, value.into()));
         self
+    }
+
+    /// Adds a fact, unless whoever made the error knew better.
+    pub(crate) fn add(&mut self, key: &'static str, value: impl ToString) {
+        if !self.metadata.iter().any(|(known, _)| *known == key) {
+            self.metadata.push((key, value.to_string()));
+        }
     }
 
     /// It is the instance's fault.
@@ -112,8 +139,13 @@ impl Error {
         {
             metadata.push(("request_id".to_owned(), id.to_owned()));
         }
-        let status =
-            rpc::Status::new(self.code as i32, &self.message, self.reason, metadata, self.retry_after);
+        let status = rpc::Status::new(
+            self.code as i32,
+            &self.message,
+            self.reason.as_str(),
+            metadata,
+            self.retry_after,
+        );
         out.push(b"grpc-status-details-bin", base64(&status.encode_to_vec()).as_bytes());
         if let Some(pause) = self.retry_after
             && self.code == Code::ResourceExhausted
@@ -128,7 +160,8 @@ impl From<Error> for tonic::Status {
     fn from(error: Error) -> Self {
         let code = error.code as i32;
         let metadata = error.metadata.into_iter().map(|(key, value)| (key.to_owned(), value));
-        let details = rpc::Status::new(code, &error.message, error.reason, metadata, error.retry_after);
+        let details =
+            rpc::Status::new(code, &error.message, error.reason.as_str(), metadata, error.retry_after);
         tonic::Status::with_details(
             tonic::Code::from_i32(code),
             error.message,
@@ -208,7 +241,8 @@ mod tests {
 
     #[test]
     fn client_text_never_reaches_a_header_raw() {
-        let error = Error::invalid_id("ID_ILL_FORMED", "agent_id", "a\r\nb\u{7f}é%".as_bytes(), "is bad");
+        let error =
+            Error::invalid_id(Reason::ID_ILL_FORMED, "agent_id", "a\r\nb\u{7f}é%".as_bytes(), "is bad");
         assert!(percent_encode(&error.message).bytes().all(|b| (0x20..=0x7e).contains(&b)));
         assert_eq!(percent_encode("50% é"), "50%25 %C3%A9");
         assert!(quote(&[b'x'; 500]).len() < 100);

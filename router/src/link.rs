@@ -77,8 +77,10 @@ pub struct AccessRecord {
     pub service: Option<Arc<str>>,
     /// The gRPC status.
     pub code: u8,
-    /// Whether the router made the status, not the backend.
-    pub by_router: bool,
+    /// Who ended it: router, backend or client.
+    pub origin: &'static str,
+    /// Why it failed, as in `call_failures_total`; `-` if it did not.
+    pub reason: &'static str,
     /// From request headers to the end, in microseconds.
     pub duration_us: u64,
 }

@@ -5,9 +5,11 @@
 //! bounded: a client can invent IDs, but only registered services get a label, and no more than
 //! [`MAX_SERVICES`] of them.
 
+mod outcome;
 mod recorder;
 pub(crate) mod text;
 
+pub(crate) use outcome::{Origin, Outcome};
 pub(crate) use recorder::{Finished, Recorder};
 
 use std::{
@@ -24,22 +26,6 @@ pub const MAX_SERVICES: usize = 1_000;
 
 /// Upper bounds of the duration histogram in ms: a cached answer, a tool, an agent, a long task.
 const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 1_000, 5_000, 30_000, 300_000];
-
-/// Who made the status that the client saw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Origin {
-    Router,
-    Backend,
-}
-
-impl Origin {
-    fn as_str(self) -> &'static str {
-        match self {
-            Origin::Router => "router",
-            Origin::Backend => "backend",
-        }
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct CallLabels {
@@ -60,6 +46,7 @@ struct Histogram {
 struct Calls {
     services: BTreeSet<Arc<str>>,
     counts: BTreeMap<CallLabels, u64>,
+    failures: BTreeMap<(Outcome, u8), u64>,
     durations: BTreeMap<Arc<str>, Histogram>,
 }
 
@@ -132,6 +119,16 @@ impl Calls {
                 ("origin", labels.origin.as_str()),
             ];
             text::sample(out, "calls_total", &labels, count);
+        }
+        let help = "Calls that ended with a status other than OK, by reason, origin and grpc-status";
+        text::family(out, "call_failures_total", Kind::counter, help);
+        for ((outcome, code), count) in &self.failures {
+            let labels = [
+                ("reason", outcome.reason()),
+                ("origin", outcome.origin().as_str()),
+                ("code", &code.to_string()),
+            ];
+            text::sample(out, "call_failures_total", &labels, count);
         }
         let name = "call_duration_seconds";
         text::family(out, name, Kind::histogram, "Time from request headers to the end of the call");

@@ -20,7 +20,7 @@ use crate::{
     downstream::Downstream,
     keepalive::Keepalive,
     link::{AccessRecord, Lookup, Update},
-    observe::{Metrics, Recorder},
+    observe::{Metrics, Outcome, Recorder},
     route::RouteTable,
     timers::Timers,
     upstream::{Pool, Upstream},
@@ -278,9 +278,9 @@ impl Plane {
             Next::Admit { call } => self.admit(call),
             Next::Route { call } => self.route(call),
             Next::Fail { call, error } => self.fail(call, *error),
-            Next::Cancelled { call } => self.cancelled(call),
+            Next::Cancelled { call, outcome } => self.cancelled(call, outcome),
             Next::Ready => self.ready(key),
-            Next::Responded { call, code } => self.responded(call, code),
+            Next::Responded { call, code, outcome } => self.responded(call, code, outcome),
             Next::Retry { call, wait_ms } => self.retry_after(call, wait_ms),
             Next::UpstreamReset { call, code } => self.upstream_reset(call, code),
             Next::UpstreamBroken { call, reason, .. } => self.upstream_broken(call, reason),
@@ -487,6 +487,7 @@ pub(crate) enum Next {
     /// The client gave the call up, or broke a rule on its stream.
     Cancelled {
         call: CallKey,
+        outcome: Outcome,
     },
     /// The peer's settings are known.
     Ready,
@@ -499,6 +500,7 @@ pub(crate) enum Next {
     Responded {
         call: CallKey,
         code: u8,
+        outcome: Outcome,
     },
     UpstreamReset {
         call: CallKey,

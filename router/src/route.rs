@@ -6,7 +6,7 @@
 //! the first message, (c) the name of the gRPC service, (d) the router itself. It resolves names only; which
 //! instances there are is the directory's business.
 
-use crate::error::Error;
+use crate::error::{Error, Reason};
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 use std::{collections::HashMap, str, sync::Arc};
@@ -215,7 +215,12 @@ pub(crate) fn decide_by_message(
     too_long: bool,
 ) -> Result<Target, Error> {
     if too_long {
-        return Err(Error::invalid_id("ID_TOO_LONG", &method.id_name, id, "is longer than 63 characters"));
+        return Err(Error::invalid_id(
+            Reason::ID_TOO_LONG,
+            &method.id_name,
+            id,
+            "is longer than 63 characters",
+        ));
     }
     match (target, id.is_empty()) {
         (None, true) if method.local => Ok(Target::Local),
@@ -235,9 +240,9 @@ pub(crate) fn decide_by_message(
 
 fn by_id(raw: &[u8], kind: Option<Kind>, from: &str) -> Result<Target, Error> {
     let text = str::from_utf8(raw)
-        .map_err(|_| Error::invalid_id("ID_ILL_FORMED", from, raw, "is not valid UTF-8"))?;
+        .map_err(|_| Error::invalid_id(Reason::ID_ILL_FORMED, from, raw, "is not valid UTF-8"))?;
     let id = ClientId::parse(text, kind)
-        .map_err(|error| Error::invalid_id("ID_ILL_FORMED", from, raw, &error.to_string()))?;
+        .map_err(|error| Error::invalid_id(Reason::ID_ILL_FORMED, from, raw, &error.to_string()))?;
     Ok(Target::Id {
         service: id.service().into(),
         version: id.version.as_deref().map(Into::into),

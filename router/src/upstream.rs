@@ -14,8 +14,9 @@ use crate::{
     balance::Verdict,
     call::{Phase, forwarded, grpc_status},
     directory::Endpoint,
-    error::Error,
+    error::{Error, Reason},
     keepalive::{self, Check},
+    observe::Outcome,
     plane::{CallKey, CallRef, Command, Conn, ConnKey, Next, Plane, Side, millis},
 };
 use resets::Resets;
@@ -132,7 +133,7 @@ impl Plane {
             return self.fail(
                 key,
                 Error::limit(
-                    "QUEUE_FULL",
+                    Reason::QUEUE_FULL,
                     format!("{limit} calls wait for {service} already: call again, or add instances"),
                 ),
             );
@@ -351,7 +352,7 @@ impl Plane {
             conn.http2.send_headers(stream, self.scratch.iter(), true);
         }
         self.mark(down);
-        Some(Next::Responded { call: key, code: grpc_status(fields) })
+        Some(Next::Responded { call: key, code: grpc_status(fields), outcome: Outcome::BackendStatus })
     }
 
     /// Response headers or trailers came: they go to the client as they are.
@@ -397,7 +398,14 @@ impl Plane {
             conn.http2.send_headers(stream, headers.iter(), end);
         }
         self.mark(down);
-        if end { Next::Responded { call: key, code: grpc_status(headers) } } else { Next::Nothing }
+        if !end {
+            return Next::Nothing;
+        }
+        let outcome = match headers.get(b"grpc-status") {
+            Some(_) => Outcome::BackendStatus,
+            None => Outcome::BackendNoStatus,
+        };
+        Next::Responded { call: key, code: grpc_status(headers), outcome }
     }
 
     /// The response is the client's from here on: no second attempt, and headers that were kept go out.
@@ -435,7 +443,8 @@ impl Plane {
         self.mark(down);
         let release = credit.saturating_sub(u32::try_from(pending).unwrap_or(u32::MAX));
         // A response without trailers has no status; gRPC clients take it as UNKNOWN.
-        (if end { Next::Responded { call: key, code: 2 } } else { Next::Nothing }, release)
+        let outcome = Outcome::BackendNoStatus;
+        (if end { Next::Responded { call: key, code: 2, outcome } } else { Next::Nothing }, release)
     }
 
     /// The instance's SETTINGS came: it is reachable, and its limit of streams may have changed.

@@ -68,6 +68,27 @@ fn unknown_id_is_told_with_the_nearest_and_the_next_step() {
 }
 
 #[test]
+fn failed_call_is_told_with_what_the_router_knew() {
+    let dev = Dev::start(&["--backends", "none"]);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let body = format!(
+        r#"{{"Name": "agent-gone", "ID": "gone-7", "Address": "127.0.0.1", "Port": {}}}"#,
+        closed.port()
+    );
+    let mut registry = TcpStream::connect(dev.address("registry")).unwrap();
+    let length = body.len();
+    let head =
+        format!("PUT /v1/agent/service/register HTTP/1.0\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+    registry.write_all((head + &body).as_bytes()).unwrap();
+    let mut answer = String::new();
+    registry.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer.split_whitespace().nth(1), Some("200"), "{answer}");
+    let said = dev.run(&["call", "gone-agent", "hello", "-H", "x-request-id=r-1"]).failure(14);
+    let facts = "facts: agent-gone has 1 instance, 1 healthy; at instance gone-7; request r-1\n";
+    assert!(said.contains(facts) && said.contains("UNAVAILABLE, CONNECT_FAILED"), "{said}");
+}
+
+#[test]
 fn deadline_holds_through_the_router() {
     let dev = Dev::start(&["--backends", "itinerary"]);
     let slow =

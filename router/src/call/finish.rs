@@ -5,8 +5,9 @@ use crate::{
     balance::Verdict,
     error::{Code, Error},
     link::AccessRecord,
-    observe::{Finished, Origin},
+    observe::{Finished, Outcome},
     plane::{CallKey, Command, Plane, Side, millis},
+    route::Target,
 };
 use std::sync::atomic::Ordering::Relaxed;
 use switchboard_http2::{ErrorCode, NO_KEY};
@@ -16,11 +17,12 @@ const CANCELLED: u8 = 1;
 
 impl Plane {
     /// Answers with an error of the router's own.
-    pub(crate) fn fail(&mut self, key: CallKey, error: Error) {
-        let Some(call) = self.calls.get_mut(key) else { return };
-        if call.phase == Phase::Flushing {
+    pub(crate) fn fail(&mut self, key: CallKey, mut error: Error) {
+        if self.calls.get(key).is_none_or(|call| call.phase == Phase::Flushing) {
             return;
         }
+        self.add_facts(key, &mut error);
+        let Some(call) = self.calls.get_mut(key) else { return };
         let (down, stream) = call.down;
         // What is still on its way from the client, or never left, says nothing of the instance.
         let waits_for_answer = call.up.is_some() && call.client_done && !call.started;
@@ -38,8 +40,8 @@ impl Plane {
                 }
             }
         }
-        tracing::debug!(code = ?error.code, reason = error.reason, message = error.message, "call failed");
-        self.count(key, error.code as u8, Origin::Router);
+        tracing::debug!(code = ?error.code, reason = %error.reason, message = error.message, "call failed");
+        self.count(key, error.code as u8, Outcome::Error(error.reason));
         // A deadline that passes before any answer counts as well; later it says nothing of the instance.
         let late = error.code == Code::DeadlineExceeded && waits_for_answer;
         self.judge(key, if error.blames_instance || late { Verdict::Bad } else { Verdict::None });
@@ -47,19 +49,20 @@ impl Plane {
         self.leave_downstream(key);
     }
 
-    /// The client reset the stream, or is gone.
-    pub(crate) fn cancelled(&mut self, key: CallKey) {
+    /// The client ended the call: it reset the stream, broke a rule on it, or is gone.
+    pub(crate) fn cancelled(&mut self, key: CallKey, outcome: Outcome) {
         let Some(call) = self.calls.get(key) else { return };
         if call.phase != Phase::Flushing {
-            self.count(key, CANCELLED, Origin::Router);
+            self.count(key, CANCELLED, outcome);
         }
         self.leave_upstream(key);
         self.forget(key);
     }
 
     /// The instance's response is complete, and its end is on the way to the client.
-    pub(crate) fn responded(&mut self, key: CallKey, code: u8) {
-        self.count(key, code, Origin::Backend);
+    pub(crate) fn responded(&mut self, key: CallKey, code: u8, outcome: Outcome) {
+        let own = self.calls.get(key).is_some_and(|call| matches!(call.target, Some(Target::Local)));
+        self.count(key, code, if own { Outcome::OwnStatus } else { outcome });
         self.judge(key, Verdict::of_status(code));
         self.leave_upstream(key);
         self.leave_downstream(key);
@@ -82,7 +85,7 @@ impl Plane {
             ErrorCode::ENHANCE_YOUR_CALM => 8,
             _ => 13,
         };
-        self.count(key, status, Origin::Backend);
+        self.count(key, status, Outcome::BackendReset);
         self.judge(key, Verdict::Bad);
         if let Some(conn) = self.conn(down) {
             conn.http2.reset(stream, code);
@@ -99,13 +102,13 @@ impl Plane {
     }
 
     /// Counts a finished call.
-    fn count(&mut self, key: CallKey, code: u8, origin: Origin) {
+    fn count(&mut self, key: CallKey, code: u8, outcome: Outcome) {
         let Some(call) = self.calls.get(key) else { return };
         self.recorder.note(&Finished {
             service: call.service.as_ref(),
             method: call.method.as_ref().map(|method| &method.path),
             code,
-            origin,
+            outcome,
             duration_us: self.now_us.saturating_sub(call.began_us),
         });
         if self.config.access_log {
@@ -114,7 +117,8 @@ impl Plane {
                 method: call.method.as_ref().map(|method| method.path.clone()),
                 service: call.service.clone(),
                 code,
-                by_router: origin == Origin::Router,
+                origin: outcome.origin().as_str(),
+                reason: if code == 0 { "-" } else { outcome.reason() },
                 duration_us: self.now_us.saturating_sub(call.began_us),
             };
             self.command(Command::Access(Box::new(record)));

@@ -2,7 +2,7 @@
 
 use super::{Call, Phase};
 use crate::{
-    error::Error,
+    error::{Error, Reason},
     peek::{Encoding, Limits, Peek},
     plane::{CallKey, ConnKey, Plane, millis},
     route::TARGET_HEADER,
@@ -137,7 +137,7 @@ impl Plane {
         let budget = self.config.memory_budget as u64;
         if self.metrics.buffered_bytes.load(Relaxed) > budget {
             return Err(Error::limit(
-                "MEMORY_BUDGET",
+                Reason::MEMORY_BUDGET,
                 format!(
                     "calls hold more than {budget} bytes, the router's budget: call again, or add routers"
                 ),
@@ -146,7 +146,7 @@ impl Plane {
         let limit = self.config.max_calls_in_flight;
         if self.metrics.calls_in_flight.load(Relaxed) > limit as u64 {
             return Err(Error::limit(
-                "CALLS_IN_FLIGHT",
+                Reason::CALLS_IN_FLIGHT,
                 format!("the router has {limit} calls in flight, its limit: call again, or add routers"),
             ));
         }

@@ -17,7 +17,8 @@ pub(super) async fn log(mut records: mpsc::Receiver<AccessRecord>) {
             service = record.service.as_deref().unwrap_or("-"),
             method = record.method.as_deref().unwrap_or("-"),
             code = record.code,
-            origin = if record.by_router { "router" } else { "backend" },
+            origin = record.origin,
+            reason = record.reason,
             duration_us = record.duration_us,
         );
     }

@@ -1,21 +1,19 @@
 //! Every error by name: code, reason, words, facts.
 
-use super::{Code, Error, quote};
+use super::{Error, Reason, quote};
 use std::time::Duration;
 
 impl Error {
     pub(crate) fn missing_id(field: &str) -> Self {
         Error::new(
-            Code::InvalidArgument,
-            "ID_MISSING",
+            Reason::ID_MISSING,
             format!("the request names no ID: set {field} (for example \"echo-agent\") or the header x-switchboard-target"),
         )
         .with("field", field)
     }
 
-    pub(crate) fn invalid_id(reason: &'static str, from: &str, id: &[u8], why: &str) -> Self {
+    pub(crate) fn invalid_id(reason: Reason, from: &str, id: &[u8], why: &str) -> Self {
         Error::new(
-            Code::InvalidArgument,
             reason,
             format!("{from} {} {why}; an ID is <name>-<agent|tool|worker> in a-z, 0-9 and '-', at most 63 characters", quote(id)),
         )
@@ -25,8 +23,7 @@ impl Error {
 
     pub(crate) fn id_mismatch(header: &[u8], field: &str, body: &[u8]) -> Self {
         Error::new(
-            Code::InvalidArgument,
-            "ID_MISMATCH",
+            Reason::ID_MISMATCH,
             format!(
                 "x-switchboard-target says {} but {field} says {}: send the same ID in both, or only one",
                 quote(header),
@@ -39,21 +36,19 @@ impl Error {
 
     pub(crate) fn bad_path(path: &[u8]) -> Self {
         Error::new(
-            Code::Unimplemented,
-            "BAD_PATH",
+            Reason::BAD_PATH,
             format!("{} is no gRPC method path (/package.Service/Method)", quote(path)),
         )
     }
 
     pub(crate) fn bad_message(error: crate::peek::PeekError) -> Self {
         use crate::peek::PeekError;
-        let (code, reason) = match error {
-            PeekError::TooLong => (Code::ResourceExhausted, "MESSAGE_TOO_LONG"),
-            PeekError::Ambiguous => (Code::InvalidArgument, "ID_AMBIGUOUS"),
-            _ => (Code::InvalidArgument, "MESSAGE_UNREADABLE"),
+        let reason = match error {
+            PeekError::TooLong => Reason::MESSAGE_TOO_LONG,
+            PeekError::Ambiguous => Reason::ID_AMBIGUOUS,
+            _ => Reason::MESSAGE_UNREADABLE,
         };
         Error::new(
-            code,
             reason,
             format!(
                 "{error}; the router reads it to find the ID (or send the header x-switchboard-target to a method without one)"
@@ -62,34 +57,24 @@ impl Error {
     }
 
     pub(crate) fn no_message() -> Self {
-        Error::new(
-            Code::InvalidArgument,
-            "NO_MESSAGE",
-            "the request ended before its first message was complete",
-        )
+        Error::new(Reason::NO_MESSAGE, "the request ended before its first message was complete")
     }
 
     pub(crate) fn first_message_timeout(wait: Duration) -> Self {
         Error::new(
-            Code::DeadlineExceeded,
-            "FIRST_MESSAGE_TIMEOUT",
+            Reason::FIRST_MESSAGE_TIMEOUT,
             format!("the first message, which carries the ID, did not arrive within {} s", wait.as_secs()),
         )
     }
 
     pub(crate) fn bad_timeout() -> Self {
-        Error::new(
-            Code::InvalidArgument,
-            "BAD_TIMEOUT",
-            "grpc-timeout is not 1 to 8 digits followed by one of H M S m u n",
-        )
+        Error::new(Reason::BAD_TIMEOUT, "grpc-timeout is not 1 to 8 digits followed by one of H M S m u n")
     }
 
     /// Not a gRPC request at all: answered as HTTP (PROTOCOL-HTTP2: 415 for a foreign content-type).
     pub(crate) fn not_grpc(post: bool) -> Self {
         let mut error = Error::new(
-            Code::Unknown,
-            "NOT_GRPC",
+            Reason::NOT_GRPC,
             "this port speaks gRPC: POST with content-type application/grpc; the admin port has HTTP\n",
         );
         error.http_status = Some(if post { "415" } else { "405" });
@@ -104,7 +89,7 @@ impl Error {
             }
             names => format!("did you mean {}?", names.join(" or ")),
         };
-        Error::new(Code::NotFound, "ID_UNKNOWN", format!("no service is registered for {id}: {hint}"))
+        Error::new(Reason::ID_UNKNOWN, format!("no service is registered for {id}: {hint}"))
             .with("id", id)
             .with("service", service)
             .with("nearest", nearest.join(","))
@@ -112,44 +97,30 @@ impl Error {
 
     pub(crate) fn unknown_grpc_service(service: &str) -> Self {
         Error::new(
-            Code::Unimplemented,
-            "GRPC_SERVICE_UNKNOWN",
+            Reason::GRPC_SERVICE_UNKNOWN,
             format!("no registered backend offers the gRPC service {service}: register it with meta grpc_services, or name a backend in the header x-switchboard-target"),
         )
         .with("grpc_service", service)
     }
 
     /// The source document's symptom: `UNAVAILABLE: Service not found`.
-    pub(crate) fn no_instance(
-        service: &str,
-        known: usize,
-        version: Option<&str>,
-        last_seen: Option<u64>,
-    ) -> Self {
+    pub(crate) fn no_instance(service: &str, known: usize, version: Option<&str>) -> Self {
         let what = match (known, version) {
             (0, _) => "it has no instance now".to_owned(),
             (n, Some(version)) => format!("none of its {n} instances is healthy and of version {version}"),
             (n, None) => format!("none of its {n} instances is healthy"),
         };
-        let mut error = Error::new(
-            Code::Unavailable,
-            "NO_HEALTHY_INSTANCE",
+        Error::new(
+            Reason::NO_HEALTHY_INSTANCE,
             format!("Service not found: {service}: {what}; see the registry's health checks and the instances' logs"),
         )
         .with("service", service)
-        .with("instances_known", known.to_string())
-        .with("instances_healthy", "0");
-        if let Some(seconds) = last_seen {
-            error = error.with("last_seen_seconds_ago", seconds.to_string());
-        }
-        error.retry_after = Some(Duration::from_secs(1));
-        error
+        .retry_after(Duration::from_secs(1))
     }
 
     pub(crate) fn registry_unreachable(name: &str, why: &str) -> Self {
         let mut error = Error::new(
-            Code::Unavailable,
-            "REGISTRY_UNREACHABLE",
+            Reason::REGISTRY_UNREACHABLE,
             format!("{name} is not known yet and the registry cannot be asked: {why}"),
         )
         .with("name", name);
@@ -163,8 +134,7 @@ impl Error {
 
     pub(crate) fn connect_failed(service: &str, instance: &str, why: &str) -> Self {
         Error::new(
-            Code::Unavailable,
-            "CONNECT_FAILED",
+            Reason::CONNECT_FAILED,
             format!(
                 "failed to connect to {service} (instance {instance}): {why}; the call was not processed"
             ),
@@ -177,8 +147,7 @@ impl Error {
 
     pub(crate) fn connection_lost(service: &str, instance: &str, why: &str) -> Self {
         Error::new(
-            Code::Unavailable,
-            "CONNECTION_LOST",
+            Reason::CONNECTION_LOST,
             format!("the connection to {service} (instance {instance}) was lost during the call: {why}; it may have been processed"),
         )
         .with("service", service)
@@ -188,8 +157,7 @@ impl Error {
 
     pub(crate) fn refused(service: &str, instance: &str) -> Self {
         Error::new(
-            Code::Unavailable,
-            "STREAM_REFUSED",
+            Reason::STREAM_REFUSED,
             format!("{service} (instance {instance}) refused the stream; the call was not processed"),
         )
         .with("service", service)
@@ -199,8 +167,7 @@ impl Error {
 
     pub(crate) fn bad_response(service: &str, instance: &str, why: &str) -> Self {
         Error::new(
-            Code::Internal,
-            "BAD_RESPONSE",
+            Reason::BAD_RESPONSE,
             format!("{service} (instance {instance}) answered against the HTTP/2 or gRPC protocol: {why}"),
         )
         .with("service", service)
@@ -211,24 +178,19 @@ impl Error {
     /// No byte passed for too long.
     pub(crate) fn stream_idle(service: &str, limit: Duration) -> Self {
         Error::new(
-            Code::DeadlineExceeded,
-            "STREAM_IDLE",
+            Reason::STREAM_IDLE,
             format!("no message passed between client and {service} for {} s", limit.as_secs()),
         )
         .with("service", service)
     }
 
     pub(crate) fn deadline_exceeded(service: &str) -> Self {
-        Error::new(
-            Code::DeadlineExceeded,
-            "DEADLINE_EXCEEDED",
-            format!("the deadline passed before {service} answered"),
-        )
-        .with("service", service)
+        Error::new(Reason::DEADLINE_EXCEEDED, format!("the deadline passed before {service} answered"))
+            .with("service", service)
     }
 
-    pub(crate) fn limit(reason: &'static str, message: impl Into<String>) -> Self {
-        let mut error = Error::new(Code::ResourceExhausted, reason, message);
+    pub(crate) fn limit(reason: Reason, message: impl Into<String>) -> Self {
+        let mut error = Error::new(reason, message);
         error.retry_after = Some(Duration::from_millis(100));
         error
     }
@@ -236,7 +198,7 @@ impl Error {
     /// The memory budget is used up, and the call held most of it.
     pub(crate) fn held_too_much(bytes: usize, budget: usize) -> Self {
         Error::limit(
-            "MEMORY_HELD",
+            Reason::MEMORY_HELD,
             format!(
                 "the call held {bytes} bytes that its peer did not take, and calls hold more than {budget}, the router's budget: read faster, send less ahead, or raise memory_budget"
             ),
@@ -247,7 +209,7 @@ impl Error {
     /// Others on the connection waited for a window that this call had used up.
     pub(crate) fn not_read(service: &str, instance: &str, limit: Duration) -> Self {
         Error::limit(
-            "NOT_READ",
+            Reason::NOT_READ,
             format!(
                 "instance {instance} of {service} has not read this call's messages for {} s, and other calls waited for them: send when it reads",
                 limit.as_secs()
@@ -259,8 +221,7 @@ impl Error {
 
     pub(crate) fn shutting_down() -> Self {
         let mut error = Error::new(
-            Code::Unavailable,
-            "ROUTER_SHUTDOWN",
+            Reason::ROUTER_SHUTDOWN,
             "the router is shutting down and its drain time is over: call again",
         );
         error.retry_after = Some(Duration::from_millis(100));
@@ -269,22 +230,18 @@ impl Error {
 
     /// A method that a backend answers came to the router itself, because the call named none.
     pub(crate) fn not_ours(method: &str) -> Self {
-        Error::new(
-            Code::Unimplemented,
-            "NOT_OF_THE_ROUTER",
-            format!("{method} is answered by backends: name one by its ID"),
-        )
-        .with("method", method)
+        Error::new(Reason::NOT_OF_THE_ROUTER, format!("{method} is answered by backends: name one by its ID"))
+            .with("method", method)
     }
 
     /// A field of a request to the router's own services is wrong.
-    pub(crate) fn invalid_field(reason: &'static str, field: &'static str, message: &str) -> Self {
-        Error::new(Code::InvalidArgument, reason, format!("{field}: {message}")).with("field", field)
+    pub(crate) fn invalid_field(reason: Reason, field: &'static str, message: &str) -> Self {
+        Error::new(reason, format!("{field}: {message}")).with("field", field)
     }
 
     /// The registry could not be asked for what the call needs.
     pub(crate) fn registry_failed(what: &str, why: &str) -> Self {
         let message = format!("{what}: the registry cannot be asked: {why}");
-        Error::new(Code::Unavailable, "REGISTRY_UNREACHABLE", message).retry_after(Duration::from_secs(1))
+        Error::new(Reason::REGISTRY_UNREACHABLE, message).retry_after(Duration::from_secs(1))
     }
 }

@@ -1,6 +1,6 @@
 //! One worker thread's counts since the last merge.
 
-use super::{BUCKETS_MS, CallLabels, Calls, Histogram, MAX_SERVICES, Metrics, Origin};
+use super::{BUCKETS_MS, CallLabels, Calls, Histogram, MAX_SERVICES, Metrics, Origin, Outcome};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError},
@@ -14,15 +14,20 @@ pub(crate) struct Finished<'a> {
     /// Path of a method that the contract knows; `None` counts as `other`.
     pub(crate) method: Option<&'a Arc<str>>,
     pub(crate) code: u8,
-    pub(crate) origin: Origin,
+    pub(crate) outcome: Outcome,
     pub(crate) duration_us: u64,
 }
+
+/// The last code of gRPC; what is beyond counts as UNKNOWN, as clients take it.
+const LAST_CODE: u8 = 16;
+const UNKNOWN: u8 = 2;
 
 /// Counts by pointer, which is cheaper than by text; the merge goes by text. Emptied several times a second, so
 /// it holds no more than the distinct label sets of that time.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     counts: HashMap<(usize, usize, u8, Origin), (CallLabels, u64)>,
+    failures: HashMap<(Outcome, u8), u64>,
     durations: HashMap<usize, (Arc<str>, Histogram)>,
     none: Arc<str>,
     other: Arc<str>,
@@ -32,6 +37,7 @@ impl Recorder {
     pub(crate) fn new() -> Self {
         Recorder {
             counts: HashMap::new(),
+            failures: HashMap::new(),
             durations: HashMap::new(),
             none: "none".into(),
             other: "other".into(),
@@ -42,16 +48,16 @@ impl Recorder {
     pub(crate) fn note(&mut self, call: &Finished<'_>) {
         let service = call.service.unwrap_or(&self.none);
         let method = call.method.unwrap_or(&self.other);
+        let code = if call.code > LAST_CODE { UNKNOWN } else { call.code };
+        let origin = call.outcome.origin();
+        if code != 0 {
+            *self.failures.entry((call.outcome, code)).or_insert(0) += 1;
+        }
         let address = |text: &Arc<str>| Arc::as_ptr(text).cast::<u8>() as usize;
         self.counts
-            .entry((address(service), address(method), call.code, call.origin))
+            .entry((address(service), address(method), code, origin))
             .or_insert_with(|| {
-                let labels = CallLabels {
-                    service: service.clone(),
-                    method: method.clone(),
-                    code: call.code,
-                    origin: call.origin,
-                };
+                let labels = CallLabels { service: service.clone(), method: method.clone(), code, origin };
                 (labels, 0)
             })
             .1 += 1;
@@ -71,6 +77,9 @@ impl Recorder {
         for (_, (mut labels, count)) in self.counts.drain() {
             labels.service = bounded(&mut calls, labels.service, &self.other);
             *calls.counts.entry(labels).or_insert(0) += count;
+        }
+        for (key, count) in self.failures.drain() {
+            *calls.failures.entry(key).or_insert(0) += count;
         }
         for (_, (service, local)) in self.durations.drain() {
             let service = bounded(&mut calls, service, &self.other);
@@ -103,7 +112,7 @@ mod tests {
             service: Some(service),
             method: None,
             code,
-            origin: Origin::Backend,
+            outcome: Outcome::BackendStatus,
             duration_us: 1_500,
         });
     }
@@ -124,6 +133,7 @@ mod tests {
         for line in [
             "switchboard_calls_total{service=\"agent-echo\",method=\"other\",code=\"0\",origin=\"backend\"} 3",
             "switchboard_calls_total{service=\"agent-echo\",method=\"other\",code=\"14\",origin=\"backend\"} 3",
+            "switchboard_call_failures_total{reason=\"BACKEND_STATUS\",origin=\"backend\",code=\"14\"} 3",
             "switchboard_call_duration_seconds_bucket{service=\"agent-echo\",le=\"0.001\"} 0",
             "switchboard_call_duration_seconds_bucket{service=\"agent-echo\",le=\"0.002\"} 6",
             "switchboard_call_duration_seconds_count{service=\"agent-echo\"} 6",
@@ -136,6 +146,8 @@ mod tests {
     fn labels_are_bounded() {
         let metrics = Metrics::default();
         let mut recorder = Recorder::new();
+        (0..=255).for_each(|code| note(&mut recorder, &"agent-0".into(), code));
+        recorder.merge(&metrics);
         for i in 0..MAX_SERVICES + 50 {
             note(&mut recorder, &format!("agent-{i}").into(), 0);
         }
@@ -143,6 +155,8 @@ mod tests {
         let mut out = String::new();
         metrics.render(&mut out);
         assert!(out.contains("service=\"other\",method=\"other\",code=\"0\",origin=\"backend\"} 50"));
-        assert_eq!(out.matches("switchboard_calls_total{").count(), MAX_SERVICES + 1);
+        let codes = usize::from(LAST_CODE);
+        assert_eq!(out.matches("switchboard_calls_total{").count(), MAX_SERVICES + 1 + codes);
+        assert_eq!(out.matches("switchboard_call_failures_total{").count(), codes);
     }
 }

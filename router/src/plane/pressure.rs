@@ -14,7 +14,11 @@
 //! up too, the stream that holds most ends after `starved_after`.
 
 use super::{Conn, ConnKey, Plane, Side, millis};
-use crate::{call::Phase, error::Error};
+use crate::{
+    call::Phase,
+    error::{Error, Reason},
+    observe::Outcome,
+};
 use std::sync::atomic::Ordering::Relaxed;
 use switchboard_http2::{ErrorCode, NO_KEY, StreamId};
 
@@ -200,7 +204,7 @@ impl Plane {
                     let calm = matches!(side, Side::Downstream(_));
                     http2.reset(stream, if calm { ErrorCode::ENHANCE_YOUR_CALM } else { ErrorCode::CANCEL });
                     if flushing {
-                        self.cancelled(call);
+                        self.cancelled(call, Outcome::Error(Reason::MEMORY_HELD));
                     }
                 } else {
                     if matches!(side, Side::Downstream(_)) {

@@ -40,7 +40,7 @@ fn calls_are_counted_by_outcome_and_origin() {
             (counter("agent-echo", EXECUTE_TASK, 5, "backend"), 1),
             (counter("agent-echo", EXECUTE_TASK, 14, "backend"), 2),
             (counter("agent-echo", EXECUTE_TASK, 4, "router"), 1),
-            (counter("agent-echo", EXECUTE_TASK, 1, "router"), 1),
+            (counter("agent-echo", EXECUTE_TASK, 1, "client"), 1),
             // What never got to a service has none: a client's invention is no label.
             (counter("none", EXECUTE_TASK, 5, "router"), 1),
             (counter("none", EXECUTE_TASK, 3, "router"), 1),

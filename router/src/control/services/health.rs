@@ -9,7 +9,7 @@
 use super::{OWN_SERVICES, Phase, Services};
 use crate::{
     control::reads::Reason,
-    error::{Code, Error},
+    error::{self, Error},
 };
 use futures_util::{Stream, stream};
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -139,5 +139,5 @@ fn named(request: Request<HealthCheckRequest>) -> Result<String, Status> {
 
 fn unknown(name: &str) -> Error {
     let message = format!("{} is neither a service of the router nor a registered ID", name.escape_debug());
-    Error::new(Code::NotFound, "ID_UNKNOWN", message)
+    Error::new(error::Reason::ID_UNKNOWN, message)
 }

@@ -3,7 +3,7 @@
 //! Nobody keeps such an entry alive but the registry's own check of the endpoint, which also removes it.
 
 use super::Services;
-use crate::error::Error;
+use crate::error::{Error, Reason};
 use std::net::IpAddr;
 use switchboard_proto::agentplatform::{AgentInfo, RegistrationResponse, ToolInfo};
 use switchboard_registry::{ClientId, Description, Kind, Parameter, Registration};
@@ -23,15 +23,15 @@ impl Services {
         description: Description,
     ) -> Result<Response<RegistrationResponse>, Status> {
         let id = own_id(kind, id)
-            .map_err(|message| Error::invalid_field("ID_ILL_FORMED", id_field(kind), &message))?;
+            .map_err(|message| Error::invalid_field(Reason::ID_ILL_FORMED, id_field(kind), &message))?;
         let (host, port) = host_port(endpoint)
-            .map_err(|message| Error::invalid_field("ENDPOINT_ILL_FORMED", "endpoint", &message))?;
+            .map_err(|message| Error::invalid_field(Reason::ENDPOINT_ILL_FORMED, "endpoint", &message))?;
         let mut registration = Registration::new(id.service(), host, port);
         registration.tags = vec![kind.to_string()];
         registration.meta = Description { kind: Some(kind), ..description }.encode();
         let answer = self.reads.client().register(&registration).await;
         if let Err(switchboard_registry::Error::Name { reason, .. }) = &answer {
-            return Err(Error::invalid_field("ENDPOINT_ILL_FORMED", "endpoint", reason).into());
+            return Err(Error::invalid_field(Reason::ENDPOINT_ILL_FORMED, "endpoint", reason).into());
         }
         self.reads
             .noted(answer)

@@ -8,7 +8,7 @@ use crate::{
     balance::affinity,
     control::instances::Instances,
     directory::{Endpoint, Load},
-    error::{Code, Error},
+    error::{Error, Reason},
 };
 use futures_util::{StreamExt, stream};
 use moka::future::Cache;
@@ -70,7 +70,7 @@ impl Services {
     ) -> Result<Response<TaskStatusResponse>, Status> {
         let (metadata, _, TaskStatusRequest { task_id, .. }) = request.into_parts();
         if task_id.is_empty() {
-            return Err(Error::invalid_field("TASK_ID_MISSING", "task_id", "say which task").into());
+            return Err(Error::invalid_field(Reason::TASK_ID_MISSING, "task_id", "say which task").into());
         }
         let of_kind = |name: &str| ClientId::from_service(name).is_some_and(|id| id.kind == Kind::Worker);
         let services = self.reads.services_named(of_kind).await;
@@ -164,10 +164,10 @@ fn unknown(workers: usize) -> Error {
     let message = format!(
         "none of {workers} worker services knows the task: name its worker in worker_id, or see how long it keeps its history"
     );
-    Error::new(Code::NotFound, "TASK_UNKNOWN", message)
+    Error::new(Reason::TASK_UNKNOWN, message)
 }
 
 fn unsure(silent: &[String]) -> Error {
     let message = format!("the task may be known to workers that did not answer: {}", silent.join("; "));
-    Error::new(Code::Unavailable, "WORKERS_UNREACHABLE", message).retry_after(Duration::from_secs(1))
+    Error::new(Reason::WORKERS_UNREACHABLE, message).retry_after(Duration::from_secs(1))
 }
