@@ -115,6 +115,7 @@ impl Control {
             counters,
             metrics,
             phase: phases.clone(),
+            connections: admin::Connections::default(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(discovery.run());

@@ -8,6 +8,10 @@ use switchboard_proto::agentplatform::{StatusRequest, agent_service_client::Agen
 use switchboard_registry::{Check, Client, Registration, Secret, embedded::Server};
 use switchboard_router::{App, Config, app};
 use switchboard_testkit::{eventually, get};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -108,5 +112,57 @@ async fn the_configuration_is_shown_without_secrets_and_the_page_links_all() {
         assert!(page.contains(&format!("href=\"{path}\"")), "{path}");
         assert_ne!(get(app.admin_addr(), path).await.unwrap().0, 404, "{path}");
     }
+    app.shutdown().await;
+}
+
+/// Slow-loris on the admin port, which health checks depend on.
+#[tokio::test]
+async fn connections_that_only_sit_there_keep_nobody_out_and_are_ended() {
+    let server = Server::start(any()).await.unwrap();
+    let registry = switchboard_registry::Config::at(&server.addr().to_string()).unwrap();
+    let app = App::start(Config::for_dev(any(), any(), registry)).unwrap();
+    let admin = app.admin_addr();
+    assert!(app.ready().await);
+    let metric = async |name: &str| -> u64 {
+        let (_, text) = get(admin, "/metrics").await.unwrap();
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()).unwrap()
+    };
+    assert_eq!(metric("switchboard_admin_connections").await, 1, "the one that asks");
+    let mut held = Vec::new();
+    for number in 0..200 {
+        let mut socket = TcpStream::connect(admin).await.unwrap();
+        // Some say nothing, some begin a request and do not go on.
+        let words = if number % 2 == 0 { &b""[..] } else { b"GET /readyz HTTP/1.1\r\nhost: x\r\n" };
+        socket.write_all(words).await.unwrap();
+        held.push(socket);
+    }
+    for _ in 0..3 {
+        assert_eq!(get(admin, "/readyz").await.unwrap().0, 200);
+    }
+    assert!(metric("switchboard_admin_connections").await <= 64);
+    assert!(metric("switchboard_admin_connections_cut_total").await >= 136);
+    // Those that the limit has not ended go when their time for a request is over.
+    let ended = async |mut socket: TcpStream| {
+        let mut rest = Vec::new();
+        // A reset is an end as well.
+        let _ = tokio::time::timeout(PATIENCE * 3, socket.read_to_end(&mut rest)).await.expect("it is ended");
+    };
+    for socket in held {
+        ended(socket).await;
+    }
+    let gone = async || match metric("switchboard_admin_connections").await {
+        1 => Ok(()),
+        open => Err(open),
+    };
+    eventually(PATIENCE, gone).await.unwrap();
+    // A head without end is refused, and each connection has one request.
+    let mut endless = TcpStream::connect(admin).await.unwrap();
+    let _ = endless.write_all(&[b'x'; 100_000]).await;
+    ended(endless).await;
+    let mut twice = TcpStream::connect(admin).await.unwrap();
+    twice.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    twice.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("alive\n"), "{answer}");
     app.shutdown().await;
 }

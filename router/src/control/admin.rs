@@ -3,6 +3,7 @@
 //! `/readyz` is 200 while the router runs and the registry has answered at least once. A registry that is lost later
 //! does not make it unready (fail static); draining does. Nothing here can change anything.
 
+mod connections;
 mod endpoints;
 mod prometheus;
 
@@ -12,6 +13,8 @@ use super::{
     freshness::Freshness,
 };
 use crate::{config::Config, directory::Clock, observe::Metrics};
+pub(super) use connections::Connections;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -40,6 +43,7 @@ pub(super) struct Shown {
     pub(super) counters: Arc<Counters>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) phase: watch::Receiver<Phase>,
+    pub(super) connections: Connections,
 }
 
 /// Serves until the task is dropped.
@@ -51,10 +55,8 @@ pub(super) async fn serve(listener: TcpListener, shown: Arc<Shown>) {
         .route("/metrics", get(metrics))
         .route("/endpoints", get(async |State(shown): State<Arc<Shown>>| Json(endpoints::of(&shown))))
         .route("/config", get(config))
-        .with_state(shown);
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "the admin port ended");
-    }
+        .with_state(shown.clone());
+    connections::serve(listener, router, shown).await;
 }
 
 /// Asks `/readyz` of a router on this machine, for a container's health check.

@@ -26,7 +26,14 @@ pub(super) fn render(shown: &Shown) -> String {
     gauge("directory_services", "Services in the directory", services.len() as f64);
     gauge("directory_instances_known", "Instances in the directory", known as f64);
     gauge("directory_instances_healthy", "Instances in the directory that may be picked", healthy as f64);
+    let admin = &shown.connections;
+    gauge("admin_connections", "Connections of the admin port open now", admin.open.load(Relaxed) as f64);
     for (name, help, counter) in [
+        (
+            "admin_connections_cut_total",
+            "Connections of the admin port that took too long or were too many",
+            &admin.cut,
+        ),
         ("directory_snapshots_total", "Directories that were published", &counters.snapshots),
         ("lookups_total", "Look-ups of worker threads", &counters.lookups),
         ("lookups_missing_total", "Look-ups of names that nobody registered", &counters.missing),
