@@ -62,6 +62,8 @@ pub const DEFAULT_STREAMS_PER_UPSTREAM_CONNECTION: u32 = 100;
 pub const DEFAULT_CONNECTIONS_PER_ENDPOINT: usize = 8;
 /// Envoy keeps 1024 pending calls per cluster.
 pub const DEFAULT_QUEUE_PER_SERVICE: usize = 1_000;
+/// Row 16: an answer that is at most this old is of use to whoever looks; a tenth of a call per second and instance.
+pub const DEFAULT_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// Client connections of one router.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 /// Client connections of one IP address; behind HAProxy in TCP mode all clients may share one.
@@ -167,6 +169,8 @@ pub struct Config {
     pub cache_ttl: Duration,
     /// How long an unknown name stays unknown without asking again.
     pub negative_ttl: Duration,
+    /// How often instances that the registry does not call passing are asked for their health; 0 = never.
+    pub probe_interval: Duration,
     /// Shutdown, first part: how long connections are still taken after readiness has failed.
     pub drain_accept: Duration,
     /// Shutdown, second part: time between the two steps of GOAWAY.
@@ -301,6 +305,7 @@ impl Config {
             max_watches: DEFAULT_MAX_WATCHES,
             cache_ttl: DEFAULT_CACHE_TTL,
             negative_ttl: DEFAULT_NEGATIVE_TTL,
+            probe_interval: DEFAULT_PROBE_INTERVAL,
             drain_accept: DEFAULT_DRAIN_ACCEPT,
             drain_goaway_gap: DEFAULT_DRAIN_GOAWAY_GAP,
             drain_limit: DEFAULT_DRAIN_LIMIT,

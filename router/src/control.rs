@@ -5,6 +5,7 @@
 //! | `discovery` | answers look-ups, keeps the directory current |
 //! | `reads` | reads the registry, remembers for seconds; with `instances`, `resolve`, `offers`, `freshness` |
 //! | `services` | the router's own gRPC services: lists, registration, health, reflection |
+//! | `probes` | asks instances that the registry does not call passing how they are |
 //! | `registration` | keeps the router itself in the registry |
 //! | `admin` | the HTTP port for operators |
 //! | `access` | the access log |
@@ -17,6 +18,7 @@ mod discovery;
 mod freshness;
 mod instances;
 mod offers;
+mod probes;
 mod reads;
 mod registration;
 mod resolve;
@@ -33,6 +35,7 @@ use crate::{
 };
 use discovery::Discovery;
 use freshness::Freshness;
+use probes::Probes;
 use reads::Reads;
 use services::Services;
 use std::{
@@ -107,12 +110,14 @@ impl Control {
         let (discovery, view, counters) =
             Discovery::new(config.clone(), clock, reads.clone(), workers, lookups);
         let services = Arc::new(Services::new(reads, view.clone(), phases.clone(), clock));
+        let probes = Arc::new(Probes::new(clock, config.probe_interval));
         let shown = admin::Shown {
             config: config.clone(),
             clock,
             freshness: freshness.clone(),
-            view,
+            view: view.clone(),
             counters,
+            probes: probes.clone(),
             metrics,
             phase: phases.clone(),
             connections: admin::Connections::default(),
@@ -120,6 +125,7 @@ impl Control {
         let mut tasks = JoinSet::new();
         tasks.spawn(discovery.run());
         tasks.spawn(access::log(access));
+        tasks.spawn(probes.run(view));
         tasks.spawn(services::serve(services, local, config.reflection));
         tasks.spawn(admin::serve(admin, Arc::new(shown)));
         let registration = tokio::spawn(registration::keep(config, client, grpc, phases));

@@ -80,6 +80,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("max_watches", "services followed by a blocking query; the rest is re-read", max_watches, parse::count, |v: usize| v.to_string()),
     setting!("cache_ttl", "age after which an unwatched service is read again", cache_ttl, parse::positive, parse::show_duration),
     setting!("negative_ttl", "how long an unknown name stays unknown without asking again", negative_ttl, parse::positive, parse::show_duration),
+    setting!("probe_interval", "how often instances that do not pass in the registry are asked for their health; 0 = never", probe_interval, parse::duration, parse::show_duration),
     setting!("drain_accept", "how long new connections are taken after the end was announced", drain_accept, parse::duration, parse::show_duration),
     setting!("drain_goaway_gap", "time between the two steps of GOAWAY", drain_goaway_gap, parse::duration, parse::show_duration),
     setting!("drain_limit", "how long calls may go on after that", drain_limit, parse::duration, parse::show_duration),

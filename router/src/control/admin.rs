@@ -11,6 +11,7 @@ use super::{
     Phase,
     discovery::{Counters, View},
     freshness::Freshness,
+    probes::Probes,
 };
 use crate::{config::Config, directory::Clock, observe::Metrics};
 pub(super) use connections::Connections;
@@ -41,6 +42,7 @@ pub(super) struct Shown {
     pub(super) freshness: Arc<Freshness>,
     pub(super) view: watch::Receiver<Arc<View>>,
     pub(super) counters: Arc<Counters>,
+    pub(super) probes: Arc<Probes>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) connections: Connections,

@@ -10,7 +10,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
-use switchboard_registry::ClientId;
+use switchboard_registry::{ClientId, Status};
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -63,15 +63,24 @@ struct InstanceRow {
     /// Whether the last connect failed and its back-off is not over. An instance that is critical and not down
     /// would perhaps serve; one that is passing and down is dead for this router.
     down: bool,
+    /// What the router found when it asked an instance that does not pass.
+    probe: Option<ProbeRow>,
     /// Whether outcomes of calls have taken it out of the rotation.
     ejected: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ProbeRow {
+    found: &'static str,
+    /// Since then; `None` before the first one.
+    age_seconds: Option<u64>,
 }
 
 /// Reads the directory of this moment.
 pub(super) fn of(shown: &Shown) -> Endpoints {
     let view = shown.view.borrow().clone();
     let mut services: Vec<Row> =
-        view.directory.services.values().map(|service| row(service, &view, shown.clock.now_ms())).collect();
+        view.directory.services.values().map(|service| row(service, &view, shown)).collect();
     services.sort_by(|a, b| a.service.cmp(&b.service));
     let grpc = view.directory.grpc_services.iter();
     Endpoints {
@@ -86,7 +95,8 @@ pub(super) fn of(shown: &Shown) -> Endpoints {
     }
 }
 
-fn row(service: &Service, view: &View, now_ms: u64) -> Row {
+fn row(service: &Service, view: &View, shown: &Shown) -> Row {
+    let now_ms = shown.clock.now_ms();
     let (instances, watched) =
         view.services.get(&service.name).cloned().unwrap_or_else(|| (Instances::default(), false));
     Row {
@@ -96,11 +106,12 @@ fn row(service: &Service, view: &View, now_ms: u64) -> Row {
         known: service.known,
         healthy: service.endpoints.len(),
         idle_seconds: now_ms.saturating_sub(service.usage.last_ms()) / 1_000,
-        instances: instances.iter().map(|known| instance_row(known, service, now_ms)).collect(),
+        instances: instances.iter().map(|known| instance_row(known, service, shown)).collect(),
     }
 }
 
-fn instance_row(known: &Known, service: &Service, now_ms: u64) -> InstanceRow {
+fn instance_row(known: &Known, service: &Service, shown: &Shown) -> InstanceRow {
+    let now_ms = shown.clock.now_ms();
     let held =
         |addr| service.endpoints.iter().find(|one| *one.instance == *known.instance.id && one.addr == addr);
     let endpoint = known.addr.as_ref().ok().and_then(|addr| held(*addr));
@@ -117,6 +128,13 @@ fn instance_row(known: &Known, service: &Service, now_ms: u64) -> InstanceRow {
         capacity: endpoint.map(|endpoint| endpoint.capacity).filter(|capacity| *capacity > 0),
         latency_us: load.map(|load| load.latency_us(now_ms) as u64).filter(|us| *us > 0),
         down: load.is_some_and(|load| load.is_down(now_ms)),
+        probe: known
+            .addr
+            .as_ref()
+            .ok()
+            .filter(|_| known.instance.status != Status::Passing)
+            .and_then(|addr| shown.probes.at(*addr))
+            .map(|(found, age_seconds)| ProbeRow { found: found.as_str(), age_seconds }),
         ejected: load.is_some_and(|load| load.is_ejected()),
     }
 }

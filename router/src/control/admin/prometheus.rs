@@ -1,6 +1,7 @@
 //! `/metrics`: the data plane's figures, and those of the directory and the registry.
 
 use super::Shown;
+use crate::control::probes::Found;
 use crate::observe::text::{self, Kind};
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -26,6 +27,8 @@ pub(super) fn render(shown: &Shown) -> String {
     gauge("directory_services", "Services in the directory", services.len() as f64);
     gauge("directory_instances_known", "Instances in the directory", known as f64);
     gauge("directory_instances_healthy", "Instances in the directory that may be picked", healthy as f64);
+    let left_out = shown.probes.left_out.load(Relaxed);
+    gauge("probes_left_out", "Addresses that would be probed if there were not too many", left_out as f64);
     let admin = &shown.connections;
     gauge("admin_connections", "Connections of the admin port open now", admin.open.load(Relaxed) as f64);
     for (name, help, counter) in [
@@ -40,6 +43,15 @@ pub(super) fn render(shown: &Shown) -> String {
         ("lookups_failed_total", "Look-ups that the registry did not answer", &counters.lookups_failed),
     ] {
         text::single(&mut out, name, Kind::counter, help, counter.load(Relaxed));
+    }
+    let made = shown.probes.made.load(Relaxed);
+    text::single(&mut out, "probes_total", Kind::counter, "Probes of instances that do not pass", made);
+    let help = "Addresses of instances that do not pass, by what their last probe found";
+    text::family(&mut out, "probed_instances", Kind::gauge, help);
+    let counts = shown.probes.count();
+    for found in Found::ALL {
+        let count = counts.get(found.as_str()).copied().unwrap_or(0);
+        text::sample(&mut out, "probed_instances", &[("found", found.as_str())], count);
     }
     text::family(&mut out, "instance_open_streams", Kind::gauge, "Streams open at an instance");
     let mut names: Vec<&Arc<str>> = services.keys().collect();

@@ -1,0 +1,127 @@
+//! Which addresses are probed, and what answers count as.
+
+use super::*;
+use crate::{
+    control::instances::{Instances, Known},
+    directory::{Directory, Service, Strategy, Usage},
+};
+use switchboard_registry::Instance;
+use tokio::{io::AsyncReadExt, net::TcpListener};
+
+fn known(number: usize, status: Status) -> Known {
+    let port = u16::try_from(number).unwrap();
+    let instance = Instance {
+        id: format!("i{number}"),
+        service: "agent-a".into(),
+        node: "n".into(),
+        address: "127.0.0.1".into(),
+        port,
+        tags: Vec::new(),
+        meta: Default::default(),
+        weight: 1,
+        status,
+        modify_index: 1,
+        create_index: 1,
+    };
+    Known { instance, addr: Ok(([127, 0, 0, 1], port).into()) }
+}
+
+/// A view of services with their time of last use and their instances.
+fn view(services: &[(&str, u64, Vec<Known>)]) -> View {
+    let mut directory = Directory::default();
+    let mut all = HashMap::new();
+    for (name, last_ms, instances) in services {
+        let name: Arc<str> = (*name).into();
+        let usage = Arc::new(Usage::default());
+        usage.touch(*last_ms);
+        let service = Service {
+            name: name.clone(),
+            endpoints: Vec::new(),
+            known: instances.len(),
+            last_seen: None,
+            fresh_until_ms: 0,
+            uniform: true,
+            strategy: Strategy::P2c,
+            idempotent: false,
+            usage,
+        };
+        directory.services.insert(name.clone(), Arc::new(service));
+        all.insert(name, (Instances::from(instances.clone()), true));
+    }
+    View { directory: Arc::new(directory), services: all }
+}
+
+fn probes() -> Probes {
+    Probes::new(Clock::start(), Duration::from_secs(10))
+}
+
+#[test]
+fn only_what_does_not_pass_is_probed_and_forgotten_when_it_passes() {
+    let probes = probes();
+    let (bad, good) = (([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into());
+    probes.choose(&view(&[("agent-a", 1, vec![known(1, Status::Critical), known(2, Status::Passing)])]));
+    assert_eq!((probes.at(bad), probes.at(good)), (Some((Found::Never, None)), None));
+    probes.note(bad, Found::Serving);
+    assert_eq!(probes.at(bad), Some((Found::Serving, Some(0))));
+    // A new view of the same keeps what is known.
+    probes.choose(&view(&[("agent-a", 1, vec![known(1, Status::Warning)])]));
+    assert_eq!(probes.at(bad), Some((Found::Serving, Some(0))));
+    probes.choose(&view(&[("agent-a", 1, vec![known(1, Status::Passing)])]));
+    assert_eq!(probes.at(bad), None);
+    probes.note(bad, Found::Serving);
+    assert_eq!(probes.at(bad), None, "an answer that comes too late is nobody's");
+}
+
+#[test]
+fn instances_of_one_address_share_a_probe() {
+    let probes = probes();
+    let other = Known { instance: known(7, Status::Critical).instance, ..known(1, Status::Critical) };
+    probes.choose(&view(&[("agent-a", 1, vec![known(1, Status::Critical), other])]));
+    assert_eq!(probes.count(), HashMap::from([("never", 1)]));
+}
+
+#[test]
+fn of_too_many_those_of_services_called_last_are_probed() {
+    let probes = probes();
+    let critical = |numbers: std::ops::Range<usize>| numbers.map(|n| known(n, Status::Critical)).collect();
+    let (old, new) = (critical(1..601), critical(1_001..1_601));
+    probes.choose(&view(&[("agent-old", 1, old), ("agent-new", 2, new)]));
+    assert_eq!(probes.count(), HashMap::from([("never", 1_000)]));
+    assert_eq!(probes.left_out.load(Relaxed), 200);
+    assert!((1_001..1_601).all(|port| probes.at(([127, 0, 0, 1], port).into()).is_some()));
+}
+
+#[test]
+fn each_address_is_due_once_within_a_second_and_again_after_the_interval() {
+    let probes = probes();
+    probes.choose(&view(&[("agent-a", 1, vec![known(1, Status::Critical)])]));
+    let addr = ([127, 0, 0, 1], 1).into();
+    let due = || probes.locked()[&addr].due_ms;
+    assert!(due().unwrap() <= probes.clock.now_ms() + FIRST_MS);
+    probes.locked().get_mut(&addr).unwrap().due_ms = Some(0);
+    assert_eq!((probes.take_due(), probes.take_due(), due()), (Some(addr), None, None));
+    let before = probes.clock.now_ms();
+    probes.note(addr, Found::Unreachable);
+    let pause = due().unwrap() - before;
+    assert!((8_000..12_500).contains(&pause), "{pause}");
+}
+
+#[tokio::test]
+async fn peers_that_speak_no_grpc_are_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    // One reads and says nothing, one talks like a mail server, one closes at once.
+    let peers = tokio::spawn(async move {
+        let (mut silent, _) = listener.accept().await.unwrap();
+        let (mut rude, _) = listener.accept().await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut rude, &[b'2'; 100_000]).await.ok();
+        drop(listener.accept().await.unwrap());
+        let mut bytes = [0; 1_024];
+        while silent.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+    });
+    for _ in 0..3 {
+        assert_eq!(ask(addr).await, Found::Unreachable);
+    }
+    peers.await.unwrap();
+    assert_eq!(ask(addr).await, Found::Unreachable, "nobody listens any more");
+}
