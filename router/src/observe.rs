@@ -7,10 +7,12 @@
 
 mod outcome;
 mod recorder;
+mod served;
 pub(crate) mod text;
 
 pub(crate) use outcome::{Origin, Outcome};
 pub(crate) use recorder::{Finished, Recorder};
+pub(crate) use served::Served;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,6 +42,14 @@ struct CallLabels {
 struct Histogram {
     buckets: [u64; BUCKETS_MS.len() + 1],
     sum_us: u64,
+}
+
+impl Histogram {
+    fn note(&mut self, duration_us: u64) {
+        let bucket = BUCKETS_MS.iter().position(|ms| duration_us <= ms * 1_000);
+        self.buckets[bucket.unwrap_or(BUCKETS_MS.len())] += 1;
+        self.sum_us += duration_us;
+    }
 }
 
 #[derive(Debug, Default)]

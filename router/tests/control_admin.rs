@@ -12,6 +12,8 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tonic::transport::Endpoint;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -164,5 +166,86 @@ async fn connections_that_only_sit_there_keep_nobody_out_and_are_ended() {
     let mut answer = String::new();
     twice.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("alive\n"), "{answer}");
+    app.shutdown().await;
+}
+
+/// Complaint 21: what drains is seen, with its streams, until they have ended.
+#[tokio::test]
+async fn instances_show_what_they_answered_and_drain_in_sight() {
+    let server = Server::start(any()).await.unwrap();
+    let registry = switchboard_registry::Config::at(&server.addr().to_string()).unwrap();
+    let client = Client::new(registry.clone()).unwrap();
+    let elsewhere = switchboard_backend::RegistryConfig::at("127.0.0.1:9").unwrap();
+    // Its health is watched through the router, which is a stream without end.
+    let backend =
+        switchboard_backend::Backend::agent("echo").listen(any()).registry(elsewhere).start().await.unwrap();
+    let meta = switchboard_registry::Description {
+        grpc_services: vec!["grpc.health.v1.Health".into()],
+        ..Default::default()
+    };
+    for port in [backend.addr().port(), switchboard_testkit::free_port()] {
+        let registration = Registration {
+            id: if port == backend.addr().port() { "echo-1".into() } else { "echo-2".into() },
+            check: Check::None,
+            meta: meta.encode(),
+            ..Registration::new("agent-echo", "127.0.0.1", port)
+        };
+        client.register(&registration).await.unwrap();
+    }
+    let app = App::start(Config::for_dev(any(), any(), registry)).unwrap();
+    let admin = app.admin_addr();
+    assert!(app.ready().await);
+    let channel =
+        Endpoint::from_shared(format!("http://{}", app.grpc_addr())).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let asked = |service: &str| {
+        let mut request = tonic::Request::new(HealthCheckRequest { service: service.to_owned() });
+        request.metadata_mut().insert("x-switchboard-target", "echo-agent".parse().unwrap());
+        request
+    };
+    for _ in 0..5 {
+        // A retry finds the instance that lives, whichever is picked first.
+        health.check(asked("")).await.unwrap();
+    }
+    assert_eq!(health.check(asked("nobody")).await.unwrap_err().code(), tonic::Code::NotFound);
+    let mut watch = health.watch(asked("")).await.unwrap().into_inner();
+    assert!(watch.message().await.unwrap().is_some());
+    let instances = async || json(admin, "/endpoints").await["services"][0]["instances"].clone();
+    let counted = async || {
+        let rows = instances().await;
+        let good = &rows[0];
+        let streams: u64 =
+            good["durations_us"].as_array().unwrap().iter().map(|one| one[1].as_u64().unwrap()).sum();
+        // NOT_FOUND is an answer.
+        let fine = (&good["calls"], &good["failures"], &good["open_streams"], streams)
+            == (&6.into(), &0.into(), &1.into(), 6);
+        // The dead one has failed at least once, unless it was never picked.
+        if fine && rows[1]["calls"] == rows[1]["failures"] { Ok(()) } else { Err(rows) }
+    };
+    eventually(PATIENCE, counted).await.unwrap();
+    let (_, metrics) = get(admin, "/metrics").await.unwrap();
+    let line = "switchboard_instance_calls_total{service=\"agent-echo\",instance=\"echo-1\"} 6";
+    assert!(metrics.lines().any(|one| one == line), "{metrics}");
+
+    client.deregister("echo-1").await.unwrap();
+    let draining = async || {
+        let rows = instances().await;
+        match rows.as_array().unwrap().iter().find(|row| row["id"] == "echo-1" && row["status"] == "gone") {
+            Some(row) => Ok(row.clone()),
+            None => Err(rows),
+        }
+    };
+    let row = eventually(PATIENCE, draining).await.unwrap();
+    assert_eq!(
+        (&row["draining"], &row["healthy"], &row["open_streams"]),
+        (&true.into(), &false.into(), &1.into())
+    );
+    assert_eq!(row["address"], backend.addr().to_string());
+    drop(watch);
+    let gone = async || {
+        let rows = instances().await;
+        if rows.as_array().unwrap().iter().all(|row| row["id"] != "echo-1") { Ok(()) } else { Err(rows) }
+    };
+    eventually(PATIENCE, gone).await.unwrap();
     app.shutdown().await;
 }

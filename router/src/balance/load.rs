@@ -10,6 +10,7 @@
 //!                                     └───────────────────────────┘ (10 s longer)
 //! ```
 
+use crate::observe::Served;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Back-off after a failed connect: defaults.md 4.1 (Linkerd's 100 ms doubling, capped at 10 s).
@@ -73,6 +74,8 @@ pub struct Load {
     probing: AtomicBool,
     /// When it joined, or came back; 0: long ago.
     warm_from_ms: AtomicU64,
+    /// For those who look; no pick depends on it.
+    pub(crate) served: Served,
 }
 
 impl Load {

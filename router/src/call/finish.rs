@@ -110,6 +110,8 @@ impl Plane {
             code,
             outcome,
             duration_us: self.now_us.saturating_sub(call.began_us),
+            instance: call.load.as_ref(),
+            stream_us: call.up.map(|_| self.now_us.saturating_sub(call.opened_us)),
         });
         if self.config.access_log {
             let record = AccessRecord {

@@ -123,6 +123,9 @@ impl Plane {
 
     fn prepare_retry(&mut self, key: CallKey) {
         let failed_at = self.calls.get(key).and_then(|call| call.load.clone());
+        if let Some(load) = &failed_at {
+            self.recorder.attempt_failed(load);
+        }
         self.leave_upstream(key);
         let Some(call) = self.calls.get_mut(key) else { return };
         call.failed_at = failed_at;

@@ -22,6 +22,7 @@ use crate::{
     link::{Lookup, Update, WorkerLink},
     plane::millis,
 };
+pub(crate) use entry::Loads;
 use entry::{Change, Entry};
 use moka::future::Cache;
 use std::{
@@ -56,8 +57,19 @@ const MAX_MISSING: u64 = 10_000;
 pub(crate) struct View {
     /// As the worker threads have it.
     pub(crate) directory: Arc<Directory>,
-    /// Every instance of its services, and whether a watch keeps it current.
-    pub(crate) services: HashMap<Arc<str>, (Instances, bool)>,
+    /// Its services with all that is known of them.
+    pub(crate) services: HashMap<Arc<str>, ServiceView>,
+}
+
+/// What is known of one service beside what worker threads need.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServiceView {
+    /// Every instance, healthy or not, as the registry said last.
+    pub(crate) instances: Instances,
+    /// Whether a watch keeps it current.
+    pub(crate) watched: bool,
+    /// Loads of these, and of instances that left and still have streams.
+    pub(crate) loads: Loads,
 }
 
 /// Counters of discovery.
@@ -378,10 +390,11 @@ impl Discovery {
                 catalog: self.catalog.clone(),
             });
         }
-        let services = self
-            .entries
-            .iter()
-            .map(|(name, entry)| (name.clone(), (entry.instances.clone(), self.watches.contains_key(name))));
+        let services = self.entries.iter().map(|(name, entry)| {
+            let watched = self.watches.contains_key(name);
+            let (instances, loads) = (entry.instances.clone(), entry.loads.clone());
+            (name.clone(), ServiceView { instances, watched, loads })
+        });
         self.view
             .send_replace(Arc::new(View { directory: self.directory.clone(), services: services.collect() }));
         self.send(|| Update::Snapshot(self.directory.clone()));

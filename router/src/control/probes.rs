@@ -167,8 +167,8 @@ impl Probes {
         services.sort_by_key(|(name, _)| std::cmp::Reverse((used(name), *name)));
         let mut wanted: BTreeMap<SocketAddr, Arc<str>> = BTreeMap::new();
         let mut left_out = 0;
-        for (_, (instances, _)) in services {
-            for known in instances.iter().filter(|known| known.instance.status != Status::Passing) {
+        for (_, service) in services {
+            for known in service.instances.iter().filter(|known| known.instance.status != Status::Passing) {
                 let Ok(addr) = known.addr else { continue };
                 if wanted.len() < MAX_PROBED {
                     wanted.entry(addr).or_insert_with(|| known.instance.id.as_str().into());

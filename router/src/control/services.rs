@@ -68,8 +68,8 @@ impl Services {
 
     /// The instances of a service: from its watch, or else read.
     async fn instances(&self, service: &Arc<str>) -> Result<Instances, Reason> {
-        if let Some((instances, true)) = self.view.borrow().services.get(service) {
-            return Ok(instances.clone());
+        if let Some(known) = self.view.borrow().services.get(service).filter(|known| known.watched) {
+            return Ok(known.instances.clone());
         }
         self.reads.service(service).await
     }

@@ -1,6 +1,10 @@
 //! One worker thread's counts since the last merge.
 
-use super::{BUCKETS_MS, CallLabels, Calls, Histogram, MAX_SERVICES, Metrics, Origin, Outcome};
+use super::{
+    CallLabels, Calls, Histogram, MAX_SERVICES, Metrics, Origin, Outcome,
+    served::{BROKEN, Counted},
+};
+use crate::directory::Load;
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError},
@@ -16,6 +20,10 @@ pub(crate) struct Finished<'a> {
     pub(crate) code: u8,
     pub(crate) outcome: Outcome,
     pub(crate) duration_us: u64,
+    /// Where it ended.
+    pub(crate) instance: Option<&'a Arc<Load>>,
+    /// How long its stream was open there; `None` if there was none.
+    pub(crate) stream_us: Option<u64>,
 }
 
 /// The last code of gRPC; what is beyond counts as UNKNOWN, as clients take it.
@@ -29,6 +37,7 @@ pub(crate) struct Recorder {
     counts: HashMap<(usize, usize, u8, Origin), (CallLabels, u64)>,
     failures: HashMap<(Outcome, u8), u64>,
     durations: HashMap<usize, (Arc<str>, Histogram)>,
+    instances: HashMap<usize, (Arc<Load>, Counted)>,
     none: Arc<str>,
     other: Arc<str>,
 }
@@ -39,6 +48,7 @@ impl Recorder {
             counts: HashMap::new(),
             failures: HashMap::new(),
             durations: HashMap::new(),
+            instances: HashMap::new(),
             none: "none".into(),
             other: "other".into(),
         }
@@ -63,13 +73,34 @@ impl Recorder {
             .1 += 1;
         let (_, histogram) =
             self.durations.entry(address(service)).or_insert_with(|| (service.clone(), Histogram::default()));
-        let bucket = BUCKETS_MS.iter().position(|ms| call.duration_us <= ms * 1_000);
-        histogram.buckets[bucket.unwrap_or(BUCKETS_MS.len())] += 1;
-        histogram.sum_us += call.duration_us;
+        histogram.note(call.duration_us);
+        if let Some(load) = call.instance {
+            let counted = self.instance(load);
+            counted.calls += 1;
+            counted.failures += u64::from(BROKEN.contains(&code));
+            if let Some(stream_us) = call.stream_us {
+                counted.durations.note(stream_us);
+            }
+        }
+    }
+
+    /// Notes an attempt that failed at an instance and is followed by another one.
+    pub(crate) fn attempt_failed(&mut self, load: &Arc<Load>) {
+        let counted = self.instance(load);
+        counted.calls += 1;
+        counted.failures += 1;
+    }
+
+    fn instance(&mut self, load: &Arc<Load>) -> &mut Counted {
+        let new = || (load.clone(), Counted::default());
+        &mut self.instances.entry(Arc::as_ptr(load) as usize).or_insert_with(new).1
     }
 
     /// Adds the counts to the shared ones and starts anew.
     pub(crate) fn merge(&mut self, metrics: &Metrics) {
+        for (_, (load, counted)) in self.instances.drain() {
+            load.served.add(&counted);
+        }
         if self.counts.is_empty() {
             return;
         }
@@ -114,7 +145,31 @@ mod tests {
             code,
             outcome: Outcome::BackendStatus,
             duration_us: 1_500,
+            instance: None,
+            stream_us: None,
         });
+    }
+
+    #[test]
+    fn instances_count_attempts_failures_and_the_time_of_streams() {
+        let (metrics, load) = (Metrics::default(), Arc::new(Load::default()));
+        let mut recorder = Recorder::new();
+        for (code, stream_us) in [(0, Some(1_500)), (5, Some(1_500)), (14, Some(400_000_000)), (14, None)] {
+            recorder.note(&Finished {
+                service: None,
+                method: None,
+                code,
+                outcome: Outcome::BackendStatus,
+                duration_us: 1,
+                instance: Some(&load),
+                stream_us,
+            });
+        }
+        recorder.attempt_failed(&load);
+        assert_eq!(load.served.calls(), 0, "not before the merge");
+        recorder.merge(&metrics);
+        assert_eq!((load.served.calls(), load.served.failures()), (5, 3));
+        assert_eq!(load.served.durations_us(), [(Some(2_000), 2), (None, 1)]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ const ID: (&str, &str) = ("x-request-id", "r-1");
 /// A backend that does what the header says, and hangs otherwise.
 async fn backend() -> Backend {
     Backend::start(async |mut call: Incoming| {
-        match call.head.headers.get("x-do").map(|what| what.to_str().unwrap().to_owned()).as_deref() {
+        match call.head.headers.get("x-do").map(|what| what.to_str().expect("ASCII").to_owned()).as_deref() {
             Some("refuse") => call.reset(Reason::REFUSED_STREAM),
             Some("break") => call.reset(Reason::NO_ERROR),
             Some("fail") => call.trailers_only(&[("grpc-status", "14")]),

@@ -18,7 +18,7 @@ async fn counted(router: &TestRouter, failure: &str, expected: u64) {
 /// A backend that does what the header says.
 async fn backend() -> Backend {
     Backend::start(async |mut call: Incoming| {
-        match call.head.headers.get("x-do").map(|what| what.to_str().unwrap().to_owned()).as_deref() {
+        match call.head.headers.get("x-do").map(|what| what.to_str().expect("ASCII").to_owned()).as_deref() {
             Some("reset") => call.reset(Reason::INTERNAL_ERROR),
             Some("calm") => call.reset(Reason::ENHANCE_YOUR_CALM),
             Some("refuse") => call.reset(Reason::REFUSED_STREAM),

@@ -1,15 +1,18 @@
-//! `/endpoints`: the directory, with everything that decides a pick.
+//! `/endpoints`: the directory, with everything that decides a pick, and what became of the picks.
 
 use super::Shown;
 use crate::{
     control::{
-        discovery::View,
-        instances::{Instances, Known},
+        discovery::{ServiceView, View},
+        instances::Known,
     },
-    directory::Service,
+    directory::{Load, Service},
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::SocketAddr,
+};
 use switchboard_registry::{ClientId, Status};
 
 /// The answer.
@@ -40,19 +43,22 @@ struct Row {
     known: usize,
     healthy: usize,
     idle_seconds: u64,
+    /// Those registered; then those that are not any more, while calls may go there or streams are open.
     instances: Vec<InstanceRow>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct InstanceRow {
     id: String,
     node: String,
     address: String,
-    /// As the registry says: passing, warning or critical.
+    /// As the registry says: passing, warning or critical; `gone` if it does not name it any more.
     status: &'static str,
     version: Option<String>,
     /// Whether calls may go there.
     healthy: bool,
+    /// No new call goes there, and streams are open still.
+    draining: bool,
     /// Why the address cannot be used.
     problem: Option<String>,
     open_streams: u32,
@@ -60,6 +66,11 @@ struct InstanceRow {
     capacity: Option<u32>,
     /// Average time to the first of a response; `None` if nothing is known, or not any more.
     latency_us: Option<u64>,
+    /// Attempts of calls that ended there since it joined, and those that failed by no fault of the caller.
+    calls: u64,
+    failures: u64,
+    /// Streams that ended by their duration: upper bound (`null`: none) and count. Empty buckets are left out.
+    durations_us: Vec<(Option<u64>, u64)>,
     /// Whether the last connect failed and its back-off is not over. An instance that is critical and not down
     /// would perhaps serve; one that is passing and down is dead for this router.
     down: bool,
@@ -75,6 +86,9 @@ struct ProbeRow {
     /// Since then; `None` before the first one.
     age_seconds: Option<u64>,
 }
+
+/// Instances by ID and address.
+type Keys<'a> = HashSet<(&'a str, SocketAddr)>;
 
 /// Reads the directory of this moment.
 pub(super) fn of(shown: &Shown) -> Endpoints {
@@ -97,44 +111,84 @@ pub(super) fn of(shown: &Shown) -> Endpoints {
 
 fn row(service: &Service, view: &View, shown: &Shown) -> Row {
     let now_ms = shown.clock.now_ms();
-    let (instances, watched) =
-        view.services.get(&service.name).cloned().unwrap_or_else(|| (Instances::default(), false));
+    let nothing = ServiceView::default();
+    let known = view.services.get(&service.name).unwrap_or(&nothing);
+    let healthy: Keys<'_> = service.endpoints.iter().map(|held| (&*held.instance, held.addr)).collect();
+    let mut instances: Vec<InstanceRow> =
+        known.instances.iter().map(|one| registered(one, &healthy, known, shown)).collect();
+    instances.extend(left(&healthy, known, now_ms));
     Row {
         service: service.name.to_string(),
         id: ClientId::from_service(&service.name).map(|id| id.to_string()),
-        watched,
+        watched: known.watched,
         known: service.known,
         healthy: service.endpoints.len(),
         idle_seconds: now_ms.saturating_sub(service.usage.last_ms()) / 1_000,
-        instances: instances.iter().map(|known| instance_row(known, service, shown)).collect(),
+        instances,
     }
 }
 
-fn instance_row(known: &Known, service: &Service, shown: &Shown) -> InstanceRow {
-    let now_ms = shown.clock.now_ms();
-    let held =
-        |addr| service.endpoints.iter().find(|one| *one.instance == *known.instance.id && one.addr == addr);
-    let endpoint = known.addr.as_ref().ok().and_then(|addr| held(*addr));
-    let load = endpoint.map(|endpoint| &endpoint.load);
+/// An instance that the registry names.
+fn registered(known: &Known, healthy: &Keys<'_>, view: &ServiceView, shown: &Shown) -> InstanceRow {
+    let addr = known.addr.as_ref().ok().copied();
+    let load = addr.and_then(|addr| view.loads.get(&(known.instance.id.as_str().into(), addr)));
+    let healthy = addr.is_some_and(|addr| healthy.contains(&(known.instance.id.as_str(), addr)));
+    let probe = addr.filter(|_| known.instance.status != Status::Passing).and_then(|at| shown.probes.at(at));
     InstanceRow {
         id: known.instance.id.clone(),
         node: known.instance.node.clone(),
         address: known.instance.endpoint(),
         status: known.instance.status.as_str(),
         version: known.version().map(str::to_owned),
-        healthy: known.healthy().is_some(),
+        healthy,
+        draining: !healthy && load.is_some_and(|load| load.open() > 0),
         problem: known.addr.as_ref().err().map(ToString::to_string),
-        open_streams: load.map_or(0, |load| load.open()),
-        capacity: endpoint.map(|endpoint| endpoint.capacity).filter(|capacity| *capacity > 0),
-        latency_us: load.map(|load| load.latency_us(now_ms) as u64).filter(|us| *us > 0),
-        down: load.is_some_and(|load| load.is_down(now_ms)),
-        probe: known
-            .addr
-            .as_ref()
-            .ok()
-            .filter(|_| known.instance.status != Status::Passing)
-            .and_then(|addr| shown.probes.at(*addr))
-            .map(|(found, age_seconds)| ProbeRow { found: found.as_str(), age_seconds }),
-        ejected: load.is_some_and(|load| load.is_ejected()),
+        capacity: Some(known.capacity()).filter(|capacity| *capacity > 0),
+        probe: probe.map(|(found, age_seconds)| ProbeRow { found: found.as_str(), age_seconds }),
+        ..figures(load.map(|load| &**load), shown.clock.now_ms())
+    }
+}
+
+/// Instances that the registry does not name (at that address) any more.
+fn left(healthy: &Keys<'_>, view: &ServiceView, now_ms: u64) -> Vec<InstanceRow> {
+    let named: Keys<'_> = view
+        .instances
+        .iter()
+        .filter_map(|known| Some((known.instance.id.as_str(), *known.addr.as_ref().ok()?)))
+        .collect();
+    let mut rows: Vec<InstanceRow> = view
+        .loads
+        .iter()
+        .filter(|((id, addr), _)| !named.contains(&(&**id, *addr)))
+        .filter_map(|((id, addr), load)| {
+            // While sudden emptiness is doubted, calls go on.
+            let healthy = healthy.contains(&(&**id, *addr));
+            let draining = !healthy && load.open() > 0;
+            (healthy || draining).then(|| InstanceRow {
+                id: id.to_string(),
+                address: addr.to_string(),
+                status: "gone",
+                healthy,
+                draining,
+                ..figures(Some(load), now_ms)
+            })
+        })
+        .collect();
+    rows.sort_by(|a, b| (&a.id, &a.address).cmp(&(&b.id, &b.address)));
+    rows
+}
+
+/// What the data plane knows of an instance.
+fn figures(load: Option<&Load>, now_ms: u64) -> InstanceRow {
+    let Some(load) = load else { return InstanceRow::default() };
+    InstanceRow {
+        open_streams: load.open(),
+        latency_us: Some(load.latency_us(now_ms) as u64).filter(|us| *us > 0),
+        calls: load.served.calls(),
+        failures: load.served.failures(),
+        durations_us: load.served.durations_us(),
+        down: load.is_down(now_ms),
+        ejected: load.is_ejected(),
+        ..InstanceRow::default()
     }
 }

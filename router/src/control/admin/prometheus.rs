@@ -1,9 +1,12 @@
 //! `/metrics`: the data plane's figures, and those of the directory and the registry.
 
 use super::Shown;
-use crate::control::probes::Found;
-use crate::observe::text::{self, Kind};
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use crate::{
+    control::{discovery::View, probes::Found},
+    directory::Load,
+    observe::text::{self, Kind},
+};
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
 /// Instances with a label of their own; further ones are in no figure but their service's.
 const MAX_INSTANCES: usize = 1_000;
@@ -53,13 +56,46 @@ pub(super) fn render(shown: &Shown) -> String {
         let count = counts.get(found.as_str()).copied().unwrap_or(0);
         text::sample(&mut out, "probed_instances", &[("found", found.as_str())], count);
     }
-    text::family(&mut out, "instance_open_streams", Kind::gauge, "Streams open at an instance");
-    let mut names: Vec<&Arc<str>> = services.keys().collect();
-    names.sort_unstable();
-    let endpoints = names.into_iter().flat_map(|name| &services[name].endpoints);
-    for endpoint in endpoints.take(MAX_INSTANCES) {
-        let labels = [("service", &*endpoint.service), ("instance", &*endpoint.instance)];
-        text::sample(&mut out, "instance_open_streams", &labels, endpoint.load.open());
-    }
+    instances(&mut out, &view);
     out
+}
+
+/// Figures of the first instances by name, those that left and still have streams included.
+fn instances(out: &mut String, view: &View) {
+    let services: BTreeMap<_, _> = view.services.iter().collect();
+    let mut loads = Vec::new();
+    for (service, known) in services {
+        let mut of_service: Vec<_> = known.loads.iter().collect();
+        of_service.sort_unstable_by_key(|(key, _)| *key);
+        loads.extend(
+            of_service
+                .into_iter()
+                .map(|((instance, _), load)| ([("service", &**service), ("instance", &**instance)], load)),
+        );
+        if loads.len() >= MAX_INSTANCES {
+            break;
+        }
+    }
+    // An instance that moved to another address is one instance.
+    loads.dedup_by(|next, first| next.0 == first.0);
+    loads.truncate(MAX_INSTANCES);
+    type Figure = fn(&Load) -> u64;
+    let figures: [(&str, Kind, &str, Figure); 3] = [
+        ("instance_open_streams", Kind::gauge, "Streams open at an instance", |load| load.open().into()),
+        ("instance_calls_total", Kind::counter, "Attempts of calls that ended at an instance", |load| {
+            load.served.calls()
+        }),
+        (
+            "instance_failures_total",
+            Kind::counter,
+            "Those that failed there by no fault of the caller",
+            |load| load.served.failures(),
+        ),
+    ];
+    for (name, kind, help, figure) in figures {
+        text::family(out, name, kind, help);
+        for (labels, load) in &loads {
+            text::sample(out, name, labels, figure(load));
+        }
+    }
 }

@@ -16,6 +16,9 @@ use std::{
 /// failed: a registry that lost its state must not be an outage (defaults.md 4.5).
 const EMPTY_HELD: Duration = Duration::from_secs(5);
 
+/// Loads by instance and address.
+pub(crate) type Loads = Arc<HashMap<(Arc<str>, SocketAddr), Arc<Load>>>;
+
 /// Whether the service in the directory is another one now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
@@ -31,7 +34,7 @@ pub(super) struct Entry {
     /// As the registry said last.
     pub(super) instances: Instances,
     /// Load of every known instance at its address, and of those that still have streams.
-    loads: HashMap<(Arc<str>, SocketAddr), Arc<Load>>,
+    pub(super) loads: Loads,
     /// Until when the directory keeps instances that the registry no longer names.
     held_until_ms: Option<u64>,
 }
@@ -53,7 +56,7 @@ impl Entry {
         Entry {
             service: Arc::new(service),
             instances: Arc::default(),
-            loads: HashMap::new(),
+            loads: Loads::default(),
             held_until_ms: None,
         }
     }
@@ -111,13 +114,15 @@ impl Entry {
     fn rebuild(&mut self, before: &Instances, fresh_until_ms: u64, now_ms: u64) -> Change {
         let was = |id: &str| before.iter().find(|known| known.instance.id == id).map(Known::healthy);
         let mut endpoints = Vec::new();
+        // Whoever looks at the last view keeps its own.
+        let mut shared = std::mem::take(&mut self.loads);
+        let loads = Arc::make_mut(&mut shared);
         for known in self.instances.iter() {
             let Some(addr) = known.healthy() else { continue };
             let id: Arc<str> = known.instance.id.as_str().into();
             // The first instances of a service start at once; who joins them starts slowly.
             let joins = !self.service.endpoints.is_empty();
-            let load = self
-                .loads
+            let load = loads
                 .entry((id.clone(), addr))
                 .or_insert_with(|| Arc::new(if joins { Load::joining(now_ms) } else { Load::default() }))
                 .clone();
@@ -129,8 +134,8 @@ impl Entry {
         }
         // An instance that comes back finds the streams that it still has.
         let known = &self.instances;
-        self.loads
-            .retain(|(id, _), load| load.open() > 0 || known.iter().any(|known| *known.instance.id == **id));
+        loads.retain(|(id, _), load| load.open() > 0 || known.iter().any(|known| *known.instance.id == **id));
+        self.loads = shared;
         let old = &self.service;
         let same = endpoints.len() == old.endpoints.len()
             && endpoints.iter().zip(&old.endpoints).all(|(new, old)| Arc::ptr_eq(new, old));

@@ -262,7 +262,7 @@ async fn host_names_are_resolved_and_bad_ones_left_out() {
     assert_eq!((ports(&service), service.known), (vec![1], 2));
     let view = rig.view.borrow().clone();
     let problems: Vec<_> =
-        view.services["agent-named"].0.iter().filter_map(|known| known.addr.as_ref().err()).collect();
+        view.services["agent-named"].instances.iter().filter_map(|known| known.addr.as_ref().err()).collect();
     assert_eq!(problems.len(), 1);
 }
 

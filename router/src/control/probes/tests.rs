@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    control::instances::{Instances, Known},
+    control::{
+        discovery::ServiceView,
+        instances::{Instances, Known},
+    },
     directory::{Directory, Service, Strategy, Usage},
 };
 use switchboard_registry::Instance;
@@ -46,7 +49,8 @@ fn view(services: &[(&str, u64, Vec<Known>)]) -> View {
             usage,
         };
         directory.services.insert(name.clone(), Arc::new(service));
-        all.insert(name, (Instances::from(instances.clone()), true));
+        let instances = Instances::from(instances.clone());
+        all.insert(name, ServiceView { instances, watched: true, ..ServiceView::default() });
     }
     View { directory: Arc::new(directory), services: all }
 }

@@ -71,8 +71,32 @@ impl World {
         }
     }
 
+    /// After all have ended: each call is counted once, each failed one under one reason, and what instances count is
+    /// made of calls and their further attempts.
+    fn check_counts(&mut self) {
+        self.plane.recorder.merge(&self.plane.metrics);
+        let mut text = String::new();
+        self.plane.metrics.render(&mut text);
+        let sum = |family: &str, but: &str| -> u64 {
+            let lines = text.lines().filter(|line| line.starts_with(family) && !line.contains(but));
+            lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+        };
+        let calls = sum("switchboard_calls_total{", "none of them");
+        assert_eq!(calls, self.plane.next_serial, "calls counted");
+        let failed = sum("switchboard_calls_total{", "code=\"0\"");
+        assert_eq!(sum("switchboard_call_failures_total{", "none of them"), failed, "failures by reason");
+        let at_instances: u64 = self.registry.loads.values().map(|load| load.served.calls()).sum();
+        let attempts = calls + self.plane.metrics.retries_total.load(Relaxed);
+        assert!(at_instances <= attempts, "{at_instances} attempts counted at instances, {attempts} made");
+        for load in self.registry.loads.values() {
+            let streams: u64 = load.served.durations_us().iter().map(|(_, count)| count).sum();
+            assert!(load.served.failures().max(streams) <= load.served.calls(), "{load:?}");
+        }
+    }
+
     /// After all connections are closed and the registry is empty.
-    pub(super) fn check_empty(&self) {
+    pub(super) fn check_empty(&mut self) {
+        self.check_counts();
         let plane = &self.plane;
         assert!(plane.conns.is_empty(), "connections: {:?}", plane.conns);
         assert!(plane.parked.is_empty(), "parked: {:?}", plane.parked);
