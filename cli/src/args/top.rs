@@ -19,9 +19,12 @@ Keys:
 Columns:
   CALLS/S, ERR/S   calls that ended; of them UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL,
                    UNAVAILABLE and DATA_LOSS
-  P50, P99         time of a call between two looks; ~ at an instance: its average to the first of a response
+  P50, P99         time of a call between two looks, at an instance that of its stream; ~ without calls:
+                   its average to the first of a response
   OPEN             streams open at instances, and how many an instance takes
   UP               instances that may be picked, of those registered
+  STATE            of an instance: as the registry says; ejected, down (no connection), draining (no new
+                   calls, open streams), crit or warn, serves (the router asked it: the check is wrong)
 
 Examples:
   switchboard top

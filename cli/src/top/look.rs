@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::admin::{self, Address, Problem};
-use super::prometheus::{self, Figures};
+use super::prometheus::{self, Calls, Figures};
 
 /// What a router showed.
 #[derive(Clone, Debug)]
@@ -58,8 +58,32 @@ pub(super) struct Instance {
     pub(super) capacity: Option<u64>,
     /// Average time to the first of a response; `None` if nothing is known.
     pub(super) latency_us: Option<f64>,
+    /// Attempts of calls that ended there since it joined; `None` from a router that does not count them.
+    pub(super) calls: Option<u64>,
+    pub(super) failures: u64,
+    /// Streams that ended by upper bound of their duration, each counted once.
+    pub(super) durations_us: Vec<(Option<u64>, u64)>,
     pub(super) down: bool,
+    /// What the router found when it asked an instance that does not pass.
+    pub(super) probe: Option<Probe>,
     pub(super) ejected: bool,
+    /// No new call goes there, and streams are open still.
+    pub(super) draining: bool,
+}
+
+/// What a router found when it asked.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Probe {
+    pub(super) found: String,
+}
+
+impl Instance {
+    /// Its counters, if the router has some.
+    pub(super) fn counters(&self) -> Option<Calls> {
+        let durations = self.durations_us.iter().map(|&(bound, count)| (bound.unwrap_or(u64::MAX), count));
+        Some(Calls { ended: self.calls?, errors: self.failures, durations: durations.collect() })
+    }
 }
 
 /// Looks at a router. Cancel-safe.
@@ -109,7 +133,17 @@ mod tests {
         let read: Endpoints = serde_json::from_str(text).unwrap();
         let instance = &read.services[0].instances[0];
         assert!(!instance.ejected && instance.latency_us.is_none() && instance.open_streams == 3);
+        assert_eq!(instance.counters(), None);
         assert!(serde_json::from_str::<Endpoints>("{}").is_err(), "this is no router's answer");
+    }
+
+    #[test]
+    fn counters_of_an_instance_are_read_with_their_open_bucket() {
+        let text = r#"{"calls":5,"failures":1,"durations_us":[[1000,2],[null,3]],"probe":{"found":"serving","age_seconds":1}}"#;
+        let instance: Instance = serde_json::from_str(text).unwrap();
+        let durations = [(1_000, 2), (u64::MAX, 3)].into();
+        assert_eq!(instance.counters(), Some(Calls { ended: 5, errors: 1, durations }));
+        assert_eq!(instance.probe.unwrap().found, "serving");
     }
 
     #[test]

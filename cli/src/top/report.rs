@@ -89,13 +89,25 @@ pub(super) struct InstanceRow {
     pub(super) healthy: bool,
     pub(super) open_streams: u64,
     pub(super) capacity: Option<u64>,
+    /// Attempts of calls that ended there.
+    pub(super) rates: Rates,
+    /// Of the time that their streams were open.
+    pub(super) p50: Option<Quantile>,
+    pub(super) p99: Option<Quantile>,
+    pub(super) durations: BTreeMap<u64, u64>,
     /// Average time to the first of a response, of the router that finds it slowest.
     pub(super) latency_us: Option<f64>,
-    /// Routers that have ejected it, cannot connect to it, and know it.
+    /// What a router found when it asked an instance that does not pass: SERVING by one of them counts.
+    pub(super) probe: Option<String>,
+    /// Routers that have ejected it, cannot connect to it, see its streams drain, and know it.
     pub(super) ejected: usize,
     pub(super) down: usize,
+    pub(super) draining: usize,
     pub(super) routers: usize,
 }
+
+/// The word of a probe for an instance that says that it is well.
+pub(super) const SERVING: &str = "serving";
 
 /// Adds up all routers.
 pub(super) fn of(routers: &[(Address, History)]) -> Report {
@@ -119,6 +131,10 @@ pub(super) fn of(routers: &[(Address, History)]) -> Report {
     for row in services.values_mut() {
         row.p50 = quantile(&row.durations, 0.5);
         row.p99 = quantile(&row.durations, 0.99);
+        for instance in &mut row.instances {
+            instance.p50 = quantile(&instance.durations, 0.5);
+            instance.p99 = quantile(&instance.durations, 0.99);
+        }
         row.open_streams = row.instances.iter().map(|instance| instance.open_streams).sum();
         row.instances.sort_by(|a, b| (&a.address, &a.id).cmp(&(&b.address, &b.id)));
         report.open_streams += row.open_streams;
@@ -139,12 +155,12 @@ fn add_endpoints(services: &mut BTreeMap<String, ServiceRow>, look: &Look) {
         row.id = seen.id.as_deref().map(plain).or(row.id.take());
         row.known = row.known.max(Some(seen.known));
         row.healthy = Some(row.healthy.map_or(seen.healthy, |healthy| healthy.min(seen.healthy)));
-        let mut at: BTreeMap<(String, String, String), usize> = BTreeMap::new();
+        let mut at: BTreeMap<(String, String), usize> = BTreeMap::new();
         for (index, known) in row.instances.iter().enumerate() {
-            at.insert((known.node.clone(), known.id.clone(), known.address.clone()), index);
+            at.insert((known.id.clone(), known.address.clone()), index);
         }
         for instance in &seen.instances {
-            let key = (plain(&instance.node), plain(&instance.id), plain(&instance.address));
+            let key = (plain(&instance.id), plain(&instance.address));
             let index = *at.entry(key).or_insert_with(|| {
                 row.instances.push(InstanceRow { healthy: true, ..InstanceRow::default() });
                 row.instances.len() - 1
@@ -156,7 +172,9 @@ fn add_endpoints(services: &mut BTreeMap<String, ServiceRow>, look: &Look) {
 
 fn add_instance(row: &mut InstanceRow, seen: &Instance) {
     row.id = plain(&seen.id);
-    row.node = plain(&seen.node);
+    if !seen.node.is_empty() {
+        row.node = plain(&seen.node);
+    }
     row.address = plain(&seen.address);
     row.version = seen.version.as_deref().map(plain);
     row.status = plain(&seen.status);
@@ -170,6 +188,12 @@ fn add_instance(row: &mut InstanceRow, seen: &Instance) {
     };
     row.ejected += usize::from(seen.ejected);
     row.down += usize::from(seen.down);
+    row.draining += usize::from(seen.draining);
+    if let Some(probe) = &seen.probe
+        && row.probe.as_deref() != Some(SERVING)
+    {
+        row.probe = Some(plain(&probe.found));
+    }
     row.routers += 1;
 }
 
@@ -181,24 +205,63 @@ fn add_rates(services: &mut BTreeMap<String, ServiceRow>, totals: &mut Rates, be
     for seen in &last.endpoints.services {
         entry(services, &seen.service).rates.add(0.0, 0.0);
     }
-    let never = Calls::default();
     for (service, calls) in &last.figures.services {
-        let old = before.figures.services.get(service).unwrap_or(&never);
-        // Counters that went back are a router's that has started again.
-        let old = if calls.ended < old.ended { &never } else { old };
-        let ended = calls.ended - old.ended;
-        if ended == 0 && !services.contains_key(service) {
+        let new = since(before.figures.services.get(service), calls);
+        if new.ended == 0 && !services.contains_key(service) {
             continue;
         }
-        let (ended, errors) =
-            (ended as f64 / seconds, calls.errors.saturating_sub(old.errors) as f64 / seconds);
+        let (ended, errors) = (new.ended as f64 / seconds, new.errors as f64 / seconds);
         totals.add(ended, errors);
         let row = entry(services, service);
         row.rates.add(ended, errors);
-        for (bound, count) in &calls.durations {
-            let count = count.saturating_sub(old.durations.get(bound).copied().unwrap_or(0));
-            *row.durations.entry(*bound).or_default() += count;
+        add_durations(&mut row.durations, &new.durations);
+    }
+    add_instance_rates(services, before, last, seconds);
+}
+
+fn add_instance_rates(services: &mut BTreeMap<String, ServiceRow>, before: &Look, last: &Look, seconds: f64) {
+    let mut old = BTreeMap::new();
+    for service in &before.endpoints.services {
+        for instance in &service.instances {
+            if let Some(counters) = instance.counters() {
+                old.insert((&service.service, plain(&instance.id), plain(&instance.address)), counters);
+            }
         }
+    }
+    for service in &last.endpoints.services {
+        let row = entry(services, &service.service);
+        let mut new = BTreeMap::new();
+        for instance in &service.instances {
+            if let Some(counters) = instance.counters() {
+                let (id, address) = (plain(&instance.id), plain(&instance.address));
+                let old = old.get(&(&service.service, id.clone(), address.clone()));
+                new.insert((id, address), since(old, &counters));
+            }
+        }
+        for instance in &mut row.instances {
+            let Some(new) = new.get(&(instance.id.clone(), instance.address.clone())) else { continue };
+            instance.rates.add(new.ended as f64 / seconds, new.errors as f64 / seconds);
+            add_durations(&mut instance.durations, &new.durations);
+        }
+    }
+}
+
+/// What came between two looks. Counters that went back are those of something that has started again.
+fn since(before: Option<&Calls>, last: &Calls) -> Calls {
+    let Some(before) = before.filter(|before| before.ended <= last.ended) else { return last.clone() };
+    let durations = last.durations.iter().map(|(bound, count)| {
+        (*bound, count.saturating_sub(before.durations.get(bound).copied().unwrap_or(0)))
+    });
+    Calls {
+        ended: last.ended - before.ended,
+        errors: last.errors.saturating_sub(before.errors),
+        durations: durations.collect(),
+    }
+}
+
+fn add_durations(sum: &mut BTreeMap<u64, u64>, new: &BTreeMap<u64, u64>) {
+    for (bound, count) in new {
+        *sum.entry(*bound).or_default() += count;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The words of the table: its columns, which of them fit a width, and every cell.
 
 use super::quantile::Quantile;
-use super::report::{InstanceRow, ServiceRow};
+use super::report::{InstanceRow, SERVING, ServiceRow};
 
 /// What the name keeps at least before another column is left out.
 const MIN_NAME: u16 = 14;
@@ -104,9 +104,16 @@ impl Row<'_> {
                     Some(capacity) => format!("{}/{capacity}", row.open_streams),
                     None => row.open_streams.to_string(),
                 },
-                Column::P50 => row.latency_us.map_or(String::new(), |us| format!("~{}", millis(us / 1e3))),
+                Column::Calls => row.rates.calls.map_or(String::new(), |calls| rate(Some(calls))),
+                Column::Errors => row.rates.errors.map_or(String::new(), |errors| rate(Some(errors))),
+                Column::P50 => match (row.p50, row.latency_us) {
+                    (None, None) => String::new(),
+                    (None, Some(us)) => format!("~{}", millis(us / 1e3)),
+                    (p50, _) => time(p50),
+                },
+                Column::P99 => row.p99.map_or(String::new(), |p99| time(Some(p99))),
                 Column::State => instance_state(row),
-                Column::Calls | Column::Errors | Column::P99 | Column::Up => String::new(),
+                Column::Up => String::new(),
             },
         }
     }
@@ -115,7 +122,8 @@ impl Row<'_> {
     pub(super) fn is_bad(&self) -> bool {
         match self {
             Self::Service(row) => row.healthy == Some(0) || row.ejected() + row.down() > 0,
-            Self::Instance(row) => !row.healthy || row.ejected + row.down > 0,
+            // One that drains has left in order.
+            Self::Instance(row) => (!row.healthy && row.draining == 0) || row.ejected + row.down > 0,
         }
     }
 }
@@ -140,6 +148,11 @@ fn instance_state(row: &InstanceRow) -> String {
         InstanceRow { problem: Some(_), .. } => "bad address".to_owned(),
         InstanceRow { ejected: 1.., .. } => by("ejected", row.ejected),
         InstanceRow { down: 1.., .. } => by("down", row.down),
+        InstanceRow { draining: 1.., .. } => by("draining", row.draining),
+        InstanceRow { probe: Some(found), status, .. } if found == SERVING => {
+            let status = if status == "critical" { "crit" } else { "warn" };
+            format!("{status}, serves")
+        }
         _ => row.status.clone(),
     }
 }
@@ -204,8 +217,17 @@ mod tests {
             InstanceRow { status: "passing".into(), routers: 3, healthy: true, ..InstanceRow::default() };
         let ejected = InstanceRow { ejected: 1, ..one.clone() };
         let down = InstanceRow { down: 3, ..one.clone() };
-        let states = [&one, &ejected, &down].map(|row| Row::Instance(row).cell(Column::State));
-        assert_eq!(states, ["passing", "ejected 1/3", "down"]);
+        let draining = InstanceRow { draining: 3, healthy: false, status: "gone".into(), ..one.clone() };
+        let wrong = InstanceRow {
+            probe: Some("serving".into()),
+            healthy: false,
+            status: "critical".into(),
+            ..one.clone()
+        };
+        let all = [&one, &ejected, &down, &draining, &wrong];
+        let states = all.map(|row| Row::Instance(row).cell(Column::State));
+        assert_eq!(states, ["passing", "ejected 1/3", "down", "draining", "crit, serves"]);
+        assert_eq!(all.map(|row| Row::Instance(row).is_bad()), [false, true, true, false, true]);
         let row = ServiceRow {
             known: Some(3),
             healthy: Some(3),

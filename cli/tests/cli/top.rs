@@ -16,6 +16,7 @@ const ENDPOINTS: &str = r#"{
     "idle_seconds": 0, "instances": [
       {"id": "echo-1", "node": "n1", "address": "10.0.0.1:50052", "status": "passing", "version": "v2",
        "healthy": true, "problem": null, "open_streams": 3, "capacity": 100, "latency_us": 12000.0,
+       "calls": CALLS, "failures": 0, "durations_us": [[5000, 0], [10000, CALLS], [null, 0]], "draining": true,
        "down": false, "ejected": false},
       {"id": "echo-2", "node": "n2", "address": "10.0.0.2:50052", "status": "passing", "version": null,
        "healthy": true, "problem": null, "open_streams": 1, "capacity": null, "latency_us": null,
@@ -27,7 +28,7 @@ fn admin() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
-        let mut looks = 0;
+        let mut looks = [0; 2];
         for stream in listener.incoming() {
             answer(stream.unwrap(), &mut looks);
         }
@@ -35,16 +36,19 @@ fn admin() -> SocketAddr {
     address
 }
 
-fn answer(mut stream: TcpStream, looks: &mut u64) {
+fn answer(mut stream: TcpStream, [endpoints, metrics]: &mut [u64; 2]) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
     let request = lines.next().unwrap();
     // All of it is read, so that the close is no reset.
     assert!(lines.any(|line| line.is_empty()));
     let (status, body) = match request.split(' ').nth(1).unwrap() {
-        "/endpoints" => ("200 OK", ENDPOINTS.to_owned()),
+        "/endpoints" => {
+            *endpoints += 1;
+            ("200 OK", ENDPOINTS.replace("CALLS", &(40 * *endpoints).to_string()))
+        }
         "/metrics" => {
-            *looks += 1;
-            ("200 OK", metrics(*looks))
+            *metrics += 1;
+            ("200 OK", figures(*metrics))
         }
         _ => ("404 Not Found", String::new()),
     };
@@ -52,7 +56,7 @@ fn answer(mut stream: TcpStream, looks: &mut u64) {
     write!(stream, "HTTP/1.0 {status}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
 }
 
-fn metrics(looks: u64) -> String {
+fn figures(looks: u64) -> String {
     let calls =
         "switchboard_calls_total{service=\"agent-echo\",method=\"ExecuteTask\",origin=\"backend\",code=";
     let bucket = "switchboard_call_duration_seconds_bucket{service=\"agent-echo\",le=";
@@ -97,6 +101,16 @@ fn json_has_the_difference_of_two_looks() {
     assert_eq!((rate("p50_ms"), rate("p99_ms"), rate("open_streams")), (7.5, 9.95, 4.0));
     let instance = &service["instances"][0];
     assert_eq!((&instance["capacity"], &instance["latency_ms"]), (&100.into(), &12.0.into()));
+    assert_eq!(
+        (&instance["p50_ms"], &instance["p99_ms"], &instance["draining"]),
+        (&7.5.into(), &9.95.into(), &true.into())
+    );
+    assert_eq!(instance["calls_per_second"], service["calls_per_second"]);
+    // A router that counts nothing by instance says nothing.
+    assert_eq!(
+        (&service["instances"][1]["calls_per_second"], &service["instances"][1]["p50_ms"]),
+        (&Value::Null, &Value::Null)
+    );
     assert_eq!(json["routers"][0]["registry"]["reachable"], true);
     assert_eq!(json["totals"]["calls_in_flight"], 2);
 }
@@ -126,7 +140,10 @@ fn the_plain_table_shows_services_and_instances() {
         "{text}"
     );
     assert!(lines[2].starts_with("  10.0.0.1:50052 v2 echo-1") && lines[2].contains("3/100"), "{text}");
-    assert!(lines[2].contains("~12ms") && lines[3].ends_with("ejected"), "{text}");
+    assert!(
+        lines[2].contains("7.5ms") && lines[2].ends_with("draining") && lines[3].ends_with("ejected"),
+        "{text}"
+    );
     assert!(text.ends_with("registry current\n"), "{text}");
 }
 
@@ -185,6 +202,7 @@ fn a_real_router_is_shown_after_its_first_call() {
         "{echo}"
     );
     let instance = &echo["instances"][0];
+    assert!(instance["calls_per_second"].is_number(), "{echo}");
     assert_eq!(
         (&instance["status"], &instance["routers_ejecting"]),
         (&"passing".into(), &0.into()),

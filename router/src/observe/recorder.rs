@@ -167,9 +167,12 @@ mod tests {
         }
         recorder.attempt_failed(&load);
         assert_eq!(load.served.calls(), 0, "not before the merge");
+        assert!(load.served.durations_us().is_empty());
         recorder.merge(&metrics);
         assert_eq!((load.served.calls(), load.served.failures()), (5, 3));
-        assert_eq!(load.served.durations_us(), [(Some(2_000), 2), (None, 1)]);
+        let buckets = load.served.durations_us();
+        assert_eq!((buckets.len(), buckets[1], buckets[12]), (13, (Some(2_000), 2), (None, 1)));
+        assert_eq!(buckets.iter().map(|(_, count)| count).sum::<u64>(), 3);
     }
 
     #[test]

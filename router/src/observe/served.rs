@@ -47,10 +47,12 @@ impl Served {
         self.failures.load(Relaxed)
     }
 
-    /// Streams that ended by their duration: the upper bound in us (`None`: none) and how many, without empty ones.
+    /// Streams that ended by their duration: each bucket's upper bound in us (`None`: none) and how many are in it.
+    /// Nothing before the first.
     pub(crate) fn durations_us(&self) -> Vec<(Option<u64>, u64)> {
         let bounds = BUCKETS_MS.iter().map(|ms| Some(ms * 1_000)).chain([None]);
         let counts = self.durations.iter().map(|count| count.load(Relaxed));
-        bounds.zip(counts).filter(|(_, count)| *count > 0).collect()
+        let buckets: Vec<_> = bounds.zip(counts).collect();
+        if buckets.iter().any(|(_, count)| *count > 0) { buckets } else { Vec::new() }
     }
 }

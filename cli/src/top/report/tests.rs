@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::admin::Problem;
-use super::super::look::{Endpoints, Service};
+use super::super::look::{Endpoints, Probe, Service};
 use super::super::prometheus::Figures;
 use super::*;
 
@@ -46,6 +46,41 @@ fn rates_are_differences_over_the_time_between_the_looks() {
     assert_eq!((row.known, row.healthy), (Some(2), Some(1)));
     assert_eq!(row.instances[0].address, "a:1");
     assert!((row.p50.unwrap().ms - 0.5).abs() < 1e-9);
+}
+
+#[test]
+fn instances_have_rates_and_quantiles_of_their_own() {
+    let start = Instant::now();
+    let with = |seconds, calls: u64, failures| {
+        let mut look = look(start, seconds, calls, 0);
+        let instance = &mut look.endpoints.services[0].instances[0];
+        (instance.calls, instance.failures) = (Some(calls), failures);
+        instance.durations_us = vec![(Some(1_000), 0), (Some(2_000), calls), (None, 0)];
+        look
+    };
+    let one = router(Some(with(0.0, 100, 5)), Some(with(2.0, 120, 9)));
+    let other = router(Some(with(0.0, 0, 0)), Some(with(1.0, 10, 0)));
+    let row = &of(&[one.clone(), other]).services[0];
+    let [silent, called] = &row.instances[..] else { panic!("{row:?}") };
+    assert_eq!(called.rates, Rates { calls: Some(20.0), errors: Some(2.0) });
+    assert!((called.p50.unwrap().ms - 1.5).abs() < 1e-9 && (called.p99.unwrap().ms - 1.99).abs() < 1e-9);
+    assert_eq!((silent.rates, silent.p50), (Rates::default(), None));
+    // It left and came back: its counters began anew.
+    let back = router(Some(with(0.0, 100, 5)), Some(with(1.0, 3, 1)));
+    let row = &of(&[back]).services[0];
+    assert_eq!(row.instances[1].rates, Rates { calls: Some(3.0), errors: Some(1.0) });
+}
+
+#[test]
+fn a_probe_that_serves_is_heard_before_the_others() {
+    let start = Instant::now();
+    let with = |found: &str| {
+        let mut look = look(start, 0.0, 0, 0);
+        look.endpoints.services[0].instances[0].probe = Some(Probe { found: found.to_owned() });
+        router(None, Some(look))
+    };
+    let row = &of(&[with("unreachable"), with("serving"), with("never")]).services[0];
+    assert_eq!(row.instances[1].probe.as_deref(), Some("serving"));
 }
 
 #[test]

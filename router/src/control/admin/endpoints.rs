@@ -69,7 +69,7 @@ struct InstanceRow {
     /// Attempts of calls that ended there since it joined, and those that failed by no fault of the caller.
     calls: u64,
     failures: u64,
-    /// Streams that ended by their duration: upper bound (`null`: none) and count. Empty buckets are left out.
+    /// Streams that ended by their duration: upper bound (`null`: none) and count. Empty before the first.
     durations_us: Vec<(Option<u64>, u64)>,
     /// Whether the last connect failed and its back-off is not over. An instance that is critical and not down
     /// would perhaps serve; one that is passing and down is dead for this router.
