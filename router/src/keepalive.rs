@@ -47,7 +47,9 @@ impl Keepalive {
     pub(crate) fn check(&mut self, silence: Duration, answer: Duration, now_ms: u64) -> Check {
         if let Some(asked_ms) = self.asked_ms {
             let until_ms = asked_ms + millis(answer);
-            return if now_ms >= until_ms { Check::Dead } else { Check::Wait { look_again_ms: until_ms } };
+            // Who answers late is due again after `silence`, not when the answer's time would have been over.
+            let look_again_ms = until_ms.min(now_ms + millis(silence));
+            return if now_ms >= until_ms { Check::Dead } else { Check::Wait { look_again_ms } };
         }
         let until_ms = self.heard_ms + millis(silence);
         if now_ms < until_ms {
@@ -73,6 +75,17 @@ mod tests {
         assert_eq!(alive.check(SILENCE, ANSWER, 31_000), Check::Ping { look_again_ms: 41_000 });
         assert_eq!(alive.check(SILENCE, ANSWER, 35_000), Check::Wait { look_again_ms: 41_000 });
         assert_eq!(alive.check(SILENCE, ANSWER, 41_000), Check::Dead);
+    }
+
+    #[test]
+    fn a_late_answer_does_not_put_the_next_question_off() {
+        let (silence, answer) = (Duration::from_secs(1), Duration::from_secs(20));
+        let mut alive = Keepalive::new(0);
+        assert_eq!(alive.check(silence, answer, 1_000), Check::Ping { look_again_ms: 2_000 });
+        assert_eq!(alive.check(silence, answer, 2_000), Check::Wait { look_again_ms: 3_000 });
+        alive.heard(2_500);
+        assert_eq!(alive.check(silence, answer, 3_000), Check::Wait { look_again_ms: 3_500 });
+        assert_eq!(alive.check(silence, answer, 3_500), Check::Ping { look_again_ms: 4_500 });
     }
 
     #[test]
