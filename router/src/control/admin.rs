@@ -5,6 +5,7 @@
 
 mod connections;
 mod endpoints;
+mod explain;
 mod prometheus;
 
 use super::{
@@ -18,9 +19,9 @@ pub(super) use connections::Connections;
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Query, State},
     http::{StatusCode, header},
-    response::{Html, IntoResponse},
+    response::{Html, IntoResponse, Response},
     routing::get,
 };
 use std::{
@@ -56,6 +57,7 @@ pub(super) async fn serve(listener: TcpListener, shown: Arc<Shown>) {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/endpoints", get(async |State(shown): State<Arc<Shown>>| Json(endpoints::of(&shown))))
+        .route("/explain", get(explained))
         .route("/config", get(config))
         .with_state(shown.clone());
     connections::serve(listener, router, shown).await;
@@ -102,6 +104,13 @@ async fn metrics(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], prometheus::render(&shown))
 }
 
+async fn explained(State(shown): State<Arc<Shown>>, Query(asked): Query<explain::Asked>) -> Response {
+    match explain::of(&shown, &asked) {
+        Ok(explained) => Json(explained).into_response(),
+        Err(how) => (StatusCode::BAD_REQUEST, how).into_response(),
+    }
+}
+
 async fn config(State(shown): State<Arc<Shown>>) -> Json<serde_json::Map<String, serde_json::Value>> {
     Json(shown.config.effective().into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect())
 }
@@ -116,6 +125,7 @@ async fn page(State(shown): State<Arc<Shown>>) -> Html<String> {
          <body style=\"font-family:sans-serif;max-width:40em;margin:2em auto\"><h1>Switchboard router</h1>\
          <p>{state}. {services} services in use of {catalog} in the registry, whose state is {stale} s old.</p>\
          <ul><li><a href=\"/endpoints\">/endpoints</a>: services, instances, health, load</li>\
+         <li><a href=\"/explain?id=echo-agent\">/explain?id=echo-agent</a>: where a call would go, and why</li>\
          <li><a href=\"/metrics\">/metrics</a>: for Prometheus</li>\
          <li><a href=\"/config\">/config</a>: effective configuration</li>\
          <li><a href=\"/readyz\">/readyz</a>, <a href=\"/livez\">/livez</a></li></ul></body></html>\n"
