@@ -398,14 +398,8 @@ impl Plane {
             conn.http2.send_headers(stream, headers.iter(), end);
         }
         self.mark(down);
-        if !end {
-            return Next::Nothing;
-        }
-        let outcome = match headers.get(b"grpc-status") {
-            Some(_) => Outcome::BackendStatus,
-            None => Outcome::BackendNoStatus,
-        };
-        Next::Responded { call: key, code: grpc_status(headers), outcome }
+        let outcome = Outcome::of_trailers(headers);
+        if end { Next::Responded { call: key, code: grpc_status(headers), outcome } } else { Next::Nothing }
     }
 
     /// The response is the client's from here on: no second attempt, and headers that were kept go out.

@@ -1,6 +1,7 @@
 //! How a call ended, as it is counted: by whom, and if it failed, why.
 
 use crate::error::Reason;
+use switchboard_http2::Headers;
 
 /// Who ended a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +44,14 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// Of a backend's response that ended with these fields.
+    pub(crate) fn of_trailers(fields: &Headers) -> Self {
+        match fields.get(b"grpc-status") {
+            Some(_) => Outcome::BackendStatus,
+            None => Outcome::BackendNoStatus,
+        }
+    }
+
     pub(crate) fn origin(self) -> Origin {
         match self {
             Outcome::BackendStatus | Outcome::BackendNoStatus | Outcome::BackendReset => Origin::Backend,
