@@ -227,6 +227,16 @@ async fn instances_show_what_they_answered_and_drain_in_sight() {
     let line = "switchboard_instance_calls_total{service=\"agent-echo\",instance=\"echo-1\"} 6";
     assert!(metrics.lines().any(|one| one == line), "{metrics}");
 
+    // The router's own health service refuses: nobody's backend has failed.
+    let own = HealthCheckRequest { service: "nobody-agent".to_owned() };
+    assert_eq!(health.check(own).await.unwrap_err().code(), tonic::Code::NotFound);
+    let line = "switchboard_call_failures_total{reason=\"OWN_STATUS\",origin=\"router\",code=\"5\"} 1";
+    let refused = async || {
+        let (_, metrics) = get(admin, "/metrics").await.unwrap();
+        if metrics.lines().any(|one| one == line) { Ok(()) } else { Err(metrics) }
+    };
+    eventually(PATIENCE, refused).await.unwrap();
+
     client.deregister("echo-1").await.unwrap();
     let draining = async || {
         let rows = instances().await;
