@@ -2,7 +2,7 @@
 
 use super::event::{HeadersKind, NO_KEY, StreamId};
 use super::flow::{RecvWindow, SendWindow};
-use super::limits::OUTPUT_EXCESS_MAX;
+use super::limits::{INTERIM_MAX, OUTPUT_EXCESS_MAX};
 use super::recv::{Handled, Outcome, Place, payload_error};
 use super::streams::{Closed, Recv, Send, Stream};
 use super::{Connection, Role, calm, message, protocol};
@@ -183,6 +183,7 @@ impl Connection {
             send: Send::Headers,
             queued: false,
             no_content: false,
+            interim: 0,
             send_window: SendWindow::new(self.peer.initial_window),
             recv_window: RecvWindow::new(self.recv_initial),
             key: NO_KEY,
@@ -246,6 +247,15 @@ impl Connection {
         let stream = &mut self.streams[index];
         if flags.end_stream && !stream.account_content(0, true) {
             return self.malformed(index, "DATA does not match content-length", now_ms);
+        }
+        if kind == HeadersKind::Informational {
+            if stream.interim >= INTERIM_MAX {
+                // A status among them is no answer.
+                self.headers.clear();
+                let reason = "too many interim responses";
+                return self.stream_error(index, ErrorCode::ENHANCE_YOUR_CALM, reason, now_ms);
+            }
+            stream.interim += 1;
         }
         let (id, key) = (stream.id, stream.key);
         if flags.end_stream {

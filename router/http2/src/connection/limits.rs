@@ -11,6 +11,10 @@ pub(super) const CONTROL_OUTPUT_MAX: usize = 64 << 10;
 /// the answers. 1 MiB holds the header sections of as many streams as may be open.
 pub(super) const OUTPUT_EXCESS_MAX: usize = 1 << 20;
 
+/// Interim (1xx) responses on one stream: some are hints on the way, none of them is an answer, and nothing else bounds
+/// how many a server may send.
+pub(super) const INTERIM_MAX: u8 = 100;
+
 /// Window increments from here on are worth a frame of their own.
 pub(super) const TINY_WINDOW_UPDATE: u32 = 1024;
 

@@ -41,6 +41,7 @@ impl Connection {
             send: if end_stream { Send::Closed } else { Send::Body },
             queued: false,
             no_content,
+            interim: 0,
             send_window: SendWindow::new(self.peer.initial_window),
             recv_window: RecvWindow::new(self.recv_initial),
             key,

@@ -60,6 +60,8 @@ pub(super) struct Stream {
     pub(super) queued: bool,
     /// True if responses have no content whatever they announce: HEAD.
     pub(super) no_content: bool,
+    /// Interim (1xx) responses that came.
+    pub(super) interim: u8,
     pub(super) send_window: SendWindow,
     pub(super) recv_window: RecvWindow,
     pub(super) key: usize,

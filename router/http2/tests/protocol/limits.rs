@@ -196,6 +196,24 @@ fn cancel_storm_of_ours_is_no_fault_of_the_server() {
 }
 
 #[test]
+fn a_server_that_only_hints_loses_the_stream_and_no_other() {
+    let mut script = Script::against_client();
+    let (hinted, other) = (script.open(true), script.open(true));
+    let hint = headers(hinted, &[(":status", "103"), ("grpc-status", "0")], false);
+    for _ in 0..100 {
+        assert_eq!(script.ok(&hint).len(), 1);
+        assert_eq!(script.ok(&headers(other, &[(":status", "100")], false)).len(), 1);
+    }
+    script.resets(&hint, hinted, ErrorCode::ENHANCE_YOUR_CALM);
+    assert!(script.connection.partial_headers().is_empty(), "no status is taken from a hint");
+    // Those that were under way are dropped, as on any stream that was reset; a flood of them ends the connection.
+    script.ignores(&hint);
+    let kinds = script.ok(&[headers(other, RESPONSE, false), headers(other, TRAILERS, true)].concat());
+    assert_eq!(kinds.len(), 2);
+    floods(&mut script, 10_000, |_| hint.clone());
+}
+
+#[test]
 fn idle_connection_is_small() {
     let script = Script::against_server();
     assert!(size_of::<Connection>() < 2048, "{}", size_of::<Connection>());
