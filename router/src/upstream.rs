@@ -491,13 +491,13 @@ impl Plane {
     }
 
     /// Asks a silent instance that has streams for a sign of life; sets the time of the next look. Without streams
-    /// nothing is asked (gRFC A8): the next call does so.
+    /// nothing is asked (gRFC A8): the next call does so. Unless it does not even take what it was sent.
     fn look_after_instance(&mut self, key: ConnKey) {
         let (now_ms, answer) = (self.now_ms, self.config.ping_timeout);
         let Some(silence) = self.ping_interval(key) else { return self.conn_timers.clear(key) };
         let Some(conn) = self.conn(key) else { return };
         // An answer that is due is waited for: a call must not be sent only to find that the connection is dead.
-        if conn.http2.open_streams() == 0 && !conn.alive.is_asked() {
+        if conn.http2.open_streams() == 0 && conn.http2.output().is_empty() && !conn.alive.is_asked() {
             return self.conn_timers.clear(key);
         }
         let look_again_ms = match conn.alive.check(silence, answer, now_ms) {

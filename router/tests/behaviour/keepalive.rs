@@ -177,6 +177,28 @@ fn a_silent_connection_is_given_up_even_if_its_calls_have_ended() {
 }
 
 #[test]
+fn an_instance_that_takes_nothing_is_given_up_though_it_has_no_stream() {
+    run(async {
+        let peer = Peer::start().await;
+        let router = towards_instances(ms(1_000), ms(200)).await;
+        router.set("agent-x", &[peer.addr]);
+        router.set_grpc("demo.Echo", "agent-x");
+        let client = Client::connect(router.addr).await;
+        let mut call = client.open(BIDI, &[]).await.unwrap();
+        let mut wire = peer.accept_http2(&[(frame::setting::INITIAL_WINDOW_SIZE, 1 << 30)]).await;
+        wire.send(|out| frame::write_window_update(out, 0, 1 << 30)).await;
+        // More than the sockets hold; from here on nobody reads.
+        let upload = tokio::spawn(async move { call.raw(vec![7; 64 << 20].into(), false).await });
+        let written = || router.metric("switchboard_upstream_written_bytes_total");
+        let sent = steady(written).await;
+        assert!(sent > 0 && sent < 64 << 20, "{sent}");
+        upload.abort();
+        until(0, || router.metric("switchboard_calls_in_flight")).await;
+        until(0, || router.metric("switchboard_upstream_connections")).await;
+    });
+}
+
+#[test]
 fn calls_at_an_instance_that_fell_silent_end_and_the_next_go_elsewhere() {
     run(async {
         let (hole, live) = (Peer::start().await, Backend::echo("live").await);
