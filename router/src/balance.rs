@@ -9,14 +9,13 @@
 pub mod affinity;
 mod load;
 
+use load::LATENCY_FLOOR_US;
 pub use load::Load;
-pub(crate) use load::{Fitness, Verdict};
+pub(crate) use load::{Fitness, Verdict, is_overdue};
 
 use crate::directory::{Endpoint, Service, Strategy};
 use std::sync::Arc;
 
-/// Latencies are compared with this added to both: below some milliseconds, differences are the scheduler's.
-const LATENCY_FLOOR_US: f64 = 5_000.0;
 /// Factor between two latencies from which on the slower instance costs more.
 const LATENCY_TIER: f64 = 2.0;
 /// What an instance without `max_concurrency` counts as beside instances that have one.

@@ -23,11 +23,27 @@ const EJECT_MAX_MS: u64 = 300_000;
 /// A new or returned instance gets a share that grows to its full one over this time, from a tenth.
 const SLOW_START_MS: u64 = 10_000;
 const SLOW_START_FLOOR: f64 = 0.1;
+/// Latencies are compared with this added to both: below some milliseconds, differences are the scheduler's.
+pub(super) const LATENCY_FLOOR_US: f64 = 5_000.0;
 /// Share of a new observation in the latency average: some ten calls make a change felt, one spike does not.
 const LATENCY_ALPHA: f64 = 0.2;
+/// Observations of an instance until they count; the least of them does. A first call pays for connections, caches and
+/// code that is loaded, and under calls that come one by one its average would keep all others away.
+pub(super) const LATENCY_LEARNT: u32 = 3;
+/// What one observation counts at the most, in averages. With it one call, however slow, does not reach the factor from
+/// which on an instance is passed over; two in a row do.
+const LATENCY_SPIKE: f64 = 4.0;
 /// Without observations the latency is forgotten over this time (Linkerd's decay), so that a slow instance is
 /// tried again.
 const LATENCY_FORGOTTEN_MS: f64 = 10_000.0;
+
+/// A deadline that passes without an answer counts against the instance only if it was kept waiting for this many times
+/// what its answers usually take; and for this long at least, which is a pause of a scheduler or a garbage collector; and,
+/// while nothing is known of it or of the others, for this long. Otherwise five calls whose clients allow a millisecond
+/// would eject an instance that is well.
+const OVERDUE_FACTOR: u64 = 3;
+const OVERDUE_FLOOR_US: u64 = 100_000;
+const OVERDUE_UNKNOWN_US: u64 = 1_000_000;
 
 /// How a call ended, as far as it says something about the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +66,11 @@ impl Verdict {
     }
 }
 
+/// Whether an instance that usually takes `usual_us` has been silent for so long that the deadline's passing is its fault.
+pub(crate) fn is_overdue(waited_us: u64, usual_us: Option<u64>) -> bool {
+    waited_us >= usual_us.map_or(OVERDUE_UNKNOWN_US, |usual| (OVERDUE_FACTOR * usual).max(OVERDUE_FLOOR_US))
+}
+
 /// Whether an instance may be picked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fitness {
@@ -67,6 +88,8 @@ pub struct Load {
     down_until_ms: AtomicU64,
     latency_us: AtomicU64,
     latency_at_ms: AtomicU64,
+    /// Observations, up to [`LATENCY_LEARNT`].
+    learnt: AtomicU32,
     bad_in_a_row: AtomicU32,
     ejections: AtomicU32,
     /// 0: not ejected.
@@ -161,15 +184,32 @@ impl Load {
 
     /// Notes the time from opening a stream to the first of the response.
     pub(crate) fn responded(&self, latency_us: u64, now_ms: u64) {
-        let old = self.latency_us(now_ms);
-        let new =
-            if old == 0.0 { latency_us as f64 } else { old + (latency_us as f64 - old) * LATENCY_ALPHA };
+        let (observed, learnt) = (latency_us as f64, self.learnt.load(Relaxed));
+        let old = self.faded_us(now_ms);
+        let new = if learnt == 0 || old == 0.0 {
+            self.learnt.store(1, Relaxed);
+            observed
+        } else if learnt < LATENCY_LEARNT {
+            self.learnt.store(learnt + 1, Relaxed);
+            observed.min(self.latency_us.load(Relaxed) as f64)
+        } else {
+            old + (observed.min(LATENCY_SPIKE * (old + LATENCY_FLOOR_US)) - old) * LATENCY_ALPHA
+        };
         self.latency_us.store(new as u64, Relaxed);
         self.latency_at_ms.store(now_ms, Relaxed);
     }
 
-    /// Average time to the first of a response in us; 0 if nothing is known, or not any more.
+    /// Average time to the first of a response in us; 0 if nothing is known yet, or not any more.
     pub(crate) fn latency_us(&self, now_ms: u64) -> f64 {
+        if self.learnt.load(Relaxed) < LATENCY_LEARNT { 0.0 } else { self.faded_us(now_ms) }
+    }
+
+    /// Average time to the first of a response in us, however long ago it was seen; `None` until enough of it was.
+    pub(crate) fn usual_us(&self) -> Option<u64> {
+        (self.learnt.load(Relaxed) >= LATENCY_LEARNT).then(|| self.latency_us.load(Relaxed))
+    }
+
+    fn faded_us(&self, now_ms: u64) -> f64 {
         let idle_ms = now_ms.saturating_sub(self.latency_at_ms.load(Relaxed)) as f64;
         let left = (1.0 - idle_ms / LATENCY_FORGOTTEN_MS).max(0.0);
         self.latency_us.load(Relaxed) as f64 * left
@@ -289,10 +329,44 @@ mod tests {
     #[test]
     fn latency_follows_slowly_and_is_forgotten_when_idle() {
         let load = Load::default();
+        load.responded(90_000, 1);
         load.responded(1_000, 1);
+        assert!(load.latency_us(1) < 1.0, "not known yet");
+        load.responded(2_000, 1);
+        assert!((load.latency_us(1) - 1_000.0).abs() < 5.0, "the least of the first three");
         load.responded(11_000, 2);
         assert!((load.latency_us(2) - 3_000.0).abs() < 5.0);
         assert!((load.latency_us(5_002) - 1_500.0).abs() < 5.0);
         assert!(load.latency_us(20_000) < 1.0);
+        load.responded(90_000, 20_000);
+        assert!(load.latency_us(20_000) < 1.0, "learnt anew");
+    }
+
+    #[test]
+    fn a_deadline_is_held_against_an_instance_by_what_it_usually_takes() {
+        for (waited_us, usual_us, overdue) in [
+            (1_000, Some(10), false),
+            (99_999, Some(1_000), false),
+            (100_000, Some(1_000), true),
+            (4_999_999, Some(2_000_000), false),
+            (6_000_000, Some(2_000_000), true),
+            (999_999, None, false),
+            (1_000_000, None, true),
+        ] {
+            assert_eq!(is_overdue(waited_us, usual_us), overdue, "{waited_us} {usual_us:?}");
+        }
+        let load = Load::default();
+        (0..2).for_each(|_| load.responded(5_000, 1));
+        assert_eq!(load.usual_us(), None);
+        load.responded(5_000, 1);
+        assert_eq!(load.usual_us(), Some(5_000));
+    }
+
+    #[test]
+    fn one_spike_counts_four_averages_at_the_most() {
+        let load = Load::default();
+        (0..3).for_each(|_| load.responded(10_000, 1));
+        load.responded(60_000_000, 1);
+        assert!((load.latency_us(1) - 20_000.0).abs() < 5.0, "{}", load.latency_us(1));
     }
 }

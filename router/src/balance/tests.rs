@@ -1,6 +1,6 @@
 //! Picks, many of them, and what share each instance gets.
 
-use super::*;
+use super::{load::LATENCY_LEARNT, *};
 use crate::directory::Usage;
 
 #[derive(Clone, Copy, Default)]
@@ -23,7 +23,7 @@ fn service(specs: &[Spec]) -> Service {
             let load = Arc::new(Load::default());
             (0..spec.open).for_each(|_| load.opened());
             if spec.latency_ms > 0 {
-                load.responded(spec.latency_ms * 1_000, 1);
+                (0..LATENCY_LEARNT).for_each(|_| load.responded(spec.latency_ms * 1_000, 1));
             }
             Arc::new(Endpoint {
                 instance: format!("i{i}").into(),
@@ -113,6 +113,42 @@ fn an_instance_ten_times_slower_gets_less_than_half_its_share() {
     for share in shares(&noise, Wanted::default(), 2) {
         assert!((600..900).contains(&share), "{share}");
     }
+}
+
+/// Calls one after the other over two instances; `ms(instance, n)` is what the nth call at an instance takes. Returns how
+/// many each got.
+fn one_by_one(calls: usize, ms: impl Fn(usize, usize) -> u64) -> [usize; 2] {
+    let set = opens(&[0, 0]);
+    let (mut rng, mut now_ms, mut counts) = (Rng::new(5), 1, [0, 0]);
+    for _ in 0..calls {
+        let Picked::Endpoint { endpoint, .. } = pick(&set, Wanted::default(), now_ms, &mut rng) else {
+            panic!("nothing is picked");
+        };
+        let at = usize::from(endpoint.addr.port()) - 1000;
+        let took_ms = ms(at, counts[at]);
+        counts[at] += 1;
+        now_ms += took_ms;
+        endpoint.load.responded(took_ms * 1_000, now_ms);
+    }
+    counts
+}
+
+#[test]
+fn one_slow_call_does_not_starve_an_instance() {
+    for slow_one in [0, 1, 2, 3, 50] {
+        let [spiky, other] = one_by_one(400, |at, n| if at == 0 && n == slow_one { 500 } else { 5 });
+        assert!(spiky > 150, "{spiky} against {other}, the slow call was its number {slow_one}");
+    }
+}
+
+#[test]
+fn an_instance_that_is_slow_is_soon_called_less_and_now_and_then_again() {
+    // Some 20 s.
+    let [slow, fast] = one_by_one(4_000, |at, _| if at == 0 { 50 } else { 5 });
+    assert!((4..40).contains(&slow), "{slow} against {fast}");
+    // Slow for its first ten calls: it comes back.
+    let [warmed, other] = one_by_one(20_000, |at, n| if at == 0 && n < 10 { 200 } else { 5 });
+    assert!(warmed > 3_000, "{warmed} against {other}");
 }
 
 #[test]
