@@ -368,12 +368,12 @@ impl Plane {
         if kind == HeadersKind::Informational {
             return Next::Nothing;
         }
-        call.active_ms = self.now_ms;
         if !call.started && end && grpc_status(headers) == CANCELLED && call.deadline_is_near(self.now_ms) {
             // Nobody cancelled: some servers (tonic) name the passing of a deadline so.
             let service = call.service.as_deref().unwrap_or("the instance");
             return Next::Fail { call: key, error: Box::new(Error::deadline_exceeded(service)) };
         }
+        call.active_ms = self.now_ms;
         if call.client_done && !call.started && call.early.is_none() {
             // How soon an instance answers; a stream whose answer waits for the client's next word says nothing.
             let latency_us = self.now_us.saturating_sub(call.opened_us);

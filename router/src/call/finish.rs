@@ -2,7 +2,7 @@
 
 use super::{Call, Phase};
 use crate::{
-    balance::Verdict,
+    balance::{self, Verdict},
     error::{Code, Error},
     link::AccessRecord,
     observe::{Finished, Outcome},
@@ -21,11 +21,10 @@ impl Plane {
         if self.calls.get(key).is_none_or(|call| call.phase == Phase::Flushing) {
             return;
         }
+        let late = error.code == Code::DeadlineExceeded && self.is_overdue(key);
         self.add_facts(key, &mut error);
         let Some(call) = self.calls.get_mut(key) else { return };
         let (down, stream) = call.down;
-        // What is still on its way from the client, or never left, says nothing of the instance.
-        let waits_for_answer = call.up.is_some() && call.client_done && !call.started;
         error.write(call.started, &call.request_id, &mut self.scratch);
         call.started = true;
         if let Some(Some(conn)) = self.conns.get_mut(down) {
@@ -42,8 +41,6 @@ impl Plane {
         }
         tracing::debug!(code = ?error.code, reason = %error.reason, message = error.message, "call failed");
         self.count(key, error.code as u8, Outcome::Error(error.reason));
-        // A deadline that passes before any answer counts as well; later it says nothing of the instance.
-        let late = error.code == Code::DeadlineExceeded && waits_for_answer;
         self.judge(key, if error.blames_instance || late { Verdict::Bad } else { Verdict::None });
         self.leave_upstream(key);
         self.leave_downstream(key);
@@ -125,6 +122,22 @@ impl Plane {
             };
             self.command(Command::Access(Box::new(record)));
         }
+    }
+
+    /// Whether the call's instance has been silent for longer than it, or if that is not known any other of its service,
+    /// usually is. What is still on its way from the client, or never left, says nothing of the instance, and neither
+    /// does what passes after its first word.
+    fn is_overdue(&self, key: CallKey) -> bool {
+        let Some(call) = self.calls.get(key) else { return false };
+        if call.up.is_none() || !call.client_done || call.started {
+            return false;
+        }
+        let others = || {
+            let service = self.directory.services.get(call.service.as_ref()?)?;
+            service.endpoints.iter().filter_map(|endpoint| endpoint.load.usual_us()).max()
+        };
+        let usual_us = call.load.as_ref().and_then(|load| load.usual_us()).or_else(others);
+        balance::is_overdue(self.now_ms.saturating_sub(call.active_ms) * 1_000, usual_us)
     }
 
     /// Notes what the call's end says of its instance, and ejects it if that was the last straw.

@@ -346,13 +346,29 @@ fn an_instance_that_lets_deadlines_pass_without_a_word_is_ejected() {
         router.set("agent-echo", &[mute.backend.addr, good.backend.addr]);
         let client = Client::connect(router.addr).await;
         while ejections(&router) == 0 {
-            client.unary(EXECUTE_TASK, &[("grpc-timeout", "50m")], &task("echo", "x")).await;
+            client.unary(EXECUTE_TASK, &[("grpc-timeout", "500m")], &task("echo", "x")).await;
         }
+        assert!(mute.streams() >= 5);
         let before = mute.streams();
         for _ in 0..30 {
             assert_eq!(call(&client).await, 0);
         }
         assert_eq!(mute.streams(), before);
+    });
+}
+
+#[test]
+fn deadlines_that_are_too_short_for_any_instance_say_nothing_of_it() {
+    run(async {
+        let (a, b) = (Moody::start(HANG).await, Moody::start(HANG).await);
+        let router = router(LONG).await;
+        router.set("agent-echo", &[a.backend.addr, b.backend.addr]);
+        let client = Client::connect(router.addr).await;
+        while a.streams() < 7 || b.streams() < 7 {
+            let answer = client.unary(EXECUTE_TASK, &[("grpc-timeout", "20m")], &task("echo", "x")).await;
+            assert_eq!(answer.status(), 4);
+        }
+        assert_eq!(ejections(&router), 0);
     });
 }
 
