@@ -1,5 +1,7 @@
 //! What a backend is, and how it is to be served.
 
+mod limits;
+
 use crate::advertise::host_name;
 use crate::presence::{Entry, Presence};
 use crate::running::{Drain, Running};

@@ -8,6 +8,7 @@
 //! | [`Lease`] | keeps one [`Registration`] in the registry |
 //! | [`ids`] | `echo-agent` is the service `agent-echo` |
 //! | [`meta`] | descriptions of backends in Consul's meta |
+//! | [`quantity`] | durations and sizes as people write them |
 //! | [`embedded`] | the same HTTP API in this process, for development and tests |
 //!
 //! It speaks the HTTP API of Consul 1.8 and later. It balances nothing and caches nothing: a watch is the cache.
@@ -20,6 +21,7 @@ pub mod ids;
 mod instance;
 mod lease;
 pub mod meta;
+pub mod quantity;
 mod watch;
 mod wire;
 
@@ -32,5 +34,5 @@ pub use instance::{
     Registration, SUCCESS_BEFORE_PASSING, Status,
 };
 pub use lease::{Lease, LeaseState};
-pub use meta::{Description, Parameter};
+pub use meta::{Description, Limits, Parameter};
 pub use watch::{CatalogSnapshot, Snapshot, Stale, View, WatchHandle};

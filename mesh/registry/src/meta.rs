@@ -14,13 +14,26 @@
 //! | `grpc_services` | full names of gRPC services, separated by `,` | 4 |
 //! | `parameters` | `name:type:required:description` or `name:type:optional:description`, separated by `\|` | 10 |
 //! | `max_concurrency` | calls that one instance takes at the same time, a number above 0 | 1 |
+//! | `timeout` | deadline of unary calls whose client sent none: `300ms`, `5s`, `2m`, `1h` | 1 |
+//! | `timeout_max` | longest deadline of unary calls, whoever set it | 1 |
+//! | `stream_idle` | how long a call may pass no bytes; `0s` is for ever | 1 |
+//! | `drain_streams_after` | how long calls may go on at an instance that left; `0s` is for ever | 1 |
+//! | `max_message_bytes` | longest message in either direction: `65536`, `64KiB`, `4MiB` | 1 |
+//! | `max_queue` | calls that wait for the service, on each worker thread of a router | 1 |
+//! | `max_calls` | calls of the service in flight over one router | 1 |
+//!
+//! Those from `timeout` on are [`Limits`]: routers keep them for the whole service, as the first healthy instance says
+//! them, and what is not set is the router's setting. A router reads some keys more, which have no field here: `weight` (a
+//! number; the instance's share of calls), `balance` (`p2c`, `round_robin`, `least_request`, `affinity:<header>`) and
+//! `idempotent` (`true`; calls may be sent twice). A value that cannot be read counts as unset, and the router says so once.
 //!
 //! Consul allows 64 pairs with values of 512 bytes. A longer value is split over `<key>_1`, `<key>_2` ... up to the
 //! number of pieces in the table; what still does not fit is cut: texts and single items end with an ellipsis, further
-//! list items are left out. That makes 51 pairs at most and leaves 13 to the backend. A separator inside an item is
+//! list items are left out. That makes 58 pairs at most and leaves 6 to the backend. A separator inside an item is
 //! written `\,` or `\|`, in a parameter's name or type also `\:`, and a backslash `\\`. Control characters
 //! become spaces, spaces around items do not count, and empty values are not written.
 
+mod limits;
 mod list;
 #[cfg(test)]
 mod tests;
@@ -29,6 +42,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use crate::ids::{ClientId, Kind};
+pub use limits::Limits;
 
 /// Describes one parameter that a backend takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,6 +84,8 @@ pub struct Description {
     pub grpc_services: Vec<String>,
     /// Calls that one instance takes at the same time; `None` is unlimited.
     pub max_concurrency: Option<u32>,
+    /// What routers hold the service's calls to.
+    pub limits: Limits,
 }
 
 impl Description {
@@ -82,6 +98,7 @@ impl Description {
         if let Some(max) = self.max_concurrency.filter(|max| *max > 0) {
             meta.insert("max_concurrency".to_owned(), max.to_string());
         }
+        meta.append(&mut self.limits.encode());
         let texts = [
             ("name", &self.name, 1),
             ("version", &self.version, 1),
@@ -137,6 +154,7 @@ impl Description {
                 .collect(),
             grpc_services: list::decode(&get("grpc_services"), ','),
             max_concurrency: get("max_concurrency").parse().ok().filter(|max| *max > 0),
+            limits: Limits::decode(meta).0,
         }
     }
 }

@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use std::time::Duration;
 
 fn tags(tags: &[&str]) -> Vec<String> {
     tags.iter().map(|tag| (*tag).to_owned()).collect()
@@ -15,7 +16,7 @@ fn meta(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 /// Fails unless Consul would accept the meta.
 fn check_limits(meta: &BTreeMap<String, String>) {
-    assert!(meta.len() <= 51, "{} pairs", meta.len());
+    assert!(meta.len() <= 58, "{} pairs", meta.len());
     for (key, value) in meta {
         assert!(
             key.len() <= 128
@@ -132,8 +133,18 @@ fn the_largest_description_fits_consul() {
         parameters: vec![parameter; 100],
         grpc_services: many,
         max_concurrency: Some(u32::MAX),
+        limits: Limits {
+            timeout: Some(Duration::from_millis(86_399_999)),
+            timeout_max: Some(Duration::from_millis(86_399_999)),
+            stream_idle: Some(Duration::ZERO),
+            drain_streams_after: Some(Duration::ZERO),
+            max_message_bytes: Some(u32::MAX),
+            max_queue: Some(u32::MAX),
+            max_calls: Some(u32::MAX),
+        },
     };
     let encoded = all.encode();
+    assert_eq!(encoded.len(), 58);
     check_limits(&encoded);
     let read = Description::decode("worker-x", &encoded, &[]);
     assert!(read.use_cases.len() > 5 && read.capabilities.len() > 2 && read.parameters.len() == 1);
@@ -162,6 +173,8 @@ prop_compose! {
         lists in (vec(text(), 0..6), vec(text(), 0..6), vec(text(), 0..6)),
         parameters in vec(parameter(), 0..4),
         max_concurrency: Option<u32>,
+        timeout_us: Option<u64>,
+        numbers: [Option<u32>; 3],
     ) -> Description {
         let [name, description, detailed_description, how_it_works, return_format, version] =
             <[String; 6]>::try_from(texts).unwrap();
@@ -169,6 +182,13 @@ prop_compose! {
         Description {
             kind: Some(Kind::Agent), name, description, detailed_description, how_it_works, return_format, use_cases,
             version, capabilities, parameters, grpc_services, max_concurrency,
+            limits: Limits {
+                timeout: timeout_us.map(Duration::from_micros),
+                max_message_bytes: numbers[0],
+                max_queue: numbers[1],
+                max_calls: numbers[2],
+                ..Limits::default()
+            },
         }
     }
 }
