@@ -16,6 +16,8 @@
 
 mod facts;
 mod finish;
+mod limits;
+mod messages;
 mod request;
 mod retry;
 
@@ -23,11 +25,13 @@ pub(crate) use request::{forwarded, grpc_status};
 pub(crate) use retry::Budget;
 
 use crate::{
-    directory::{Directory, Load, Strategy},
+    directory::{Directory, Limits, Load, Strategy},
     peek::Peek,
     plane::{CallKey, CallRef, ConnKey, Plane, millis},
     route::{MethodRoute, Target},
 };
+use limits::Place;
+use messages::Messages;
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 use switchboard_http2::{Headers, StreamId};
 
@@ -101,6 +105,8 @@ pub(crate) struct Call {
     /// When the stream was opened, and when bytes last passed, in us and ms of the router clock.
     pub(crate) opened_us: u64,
     pub(crate) active_ms: u64,
+    /// When its instance, which left, ends it, in ms of the router clock; `u64::MAX` if it does not.
+    pub(crate) leave_ms: u64,
     /// Key of the pool of the picked instance.
     pub(crate) pool: Option<usize>,
     /// The instance where the first attempt failed.
@@ -110,8 +116,18 @@ pub(crate) struct Call {
     /// The answer to a request that is no gRPC, kept until the request has ended: an answer before that would
     /// hide from an HTTP client what else is wrong with it.
     pub(crate) refused: Option<Box<Error>>,
+    /// What its service holds it to instead of the router's settings, once that is known.
+    limits: Option<Arc<Limits>>,
+    /// Its place among the calls that its service lets be in flight.
+    place: Option<Place>,
+    /// Lengths of the messages that came, and the most bytes that one may have.
+    pub(crate) request_messages: Messages,
+    pub(crate) response_messages: Messages,
+    message_max: u32,
     /// The client's deadline, or the default, in ms of the router clock; `u64::MAX` if there is none.
     deadline_ms: u64,
+    /// It is the client's.
+    deadline_sent: bool,
     /// End of the present phase's patience, likewise.
     pub(crate) patience_ms: u64,
     pub(crate) began_us: u64,
@@ -218,6 +234,9 @@ impl Plane {
         }
         let Some(call) = self.calls.get_mut(key) else { return };
         let was_known = call.service.replace(known.name.clone()).is_some();
+        if !was_known && let Err(error) = call.hold_to(&known) {
+            return self.fail(key, error);
+        }
         let version = match &call.target {
             Some(Target::Id { version, .. }) => version.as_deref(),
             _ => None,
@@ -261,7 +280,7 @@ impl Plane {
 
     /// Has the call wait for the directory, and asks the control plane unless that was done.
     fn park(&mut self, key: CallKey, lookup: Lookup, patience_ms: u64) {
-        let limit = self.config.queue_per_service;
+        let limit = self.queue_max(key);
         let waiting = self.parked.entry(lookup.clone()).or_default();
         if waiting.len() >= limit {
             // Calls that gave up leave their entries behind.
@@ -298,7 +317,7 @@ impl Plane {
 
     /// Queues the call until an instance of its service takes another stream.
     fn wait_for_room(&mut self, key: CallKey, service: &Arc<str>) {
-        let limit = self.config.queue_per_service;
+        let limit = self.queue_max(key);
         let Some(call) = self.calls.get_mut(key) else { return };
         // Room that another worker thread, or another router, makes is seen by looking again.
         call.patience_ms = self.now_ms + ROOM_LOOK_MS;
@@ -436,6 +455,9 @@ impl Plane {
             let service = call.service.as_deref().unwrap_or("the router");
             return self.fail(key, Error::deadline_exceeded(service));
         }
+        if self.now_ms >= call.leave_ms {
+            return self.leave_instance(key);
+        }
         if let Some(error) = self.calls.get_mut(key).and_then(|call| call.refused.take()) {
             return self.fail(key, *error);
         }
@@ -468,7 +490,7 @@ impl Plane {
     /// Nothing passed for the time that a stream may be idle?
     fn check_idle(&mut self, key: CallKey) {
         let Some(call) = self.calls.get(key) else { return };
-        let limit = self.config.stream_idle;
+        let limit = call.stream_idle(&self.config);
         if !limit.is_zero() && self.now_ms >= call.active_ms + millis(limit) {
             let service = call.service.as_deref().unwrap_or("the router");
             return self.fail(key, Error::stream_idle(service, limit));
@@ -492,12 +514,13 @@ impl Plane {
         let Some(call) = self.calls.get(key) else { return };
         let patience = match call.phase {
             Phase::Reading | Phase::Parked | Phase::Backoff => call.patience_ms,
-            Phase::Forwarding if !self.config.stream_idle.is_zero() => {
-                call.active_ms + millis(self.config.stream_idle)
-            }
+            Phase::Forwarding => match millis(call.stream_idle(&self.config)) {
+                0 => u64::MAX,
+                idle_ms => call.active_ms + idle_ms,
+            },
             _ => u64::MAX,
         };
-        match call.deadline_ms.min(patience) {
+        match call.deadline_ms.min(patience).min(call.leave_ms) {
             u64::MAX => self.call_timers.clear(key),
             at_ms => self.call_timers.set(key, at_ms),
         }

@@ -64,6 +64,11 @@ pub const DEFAULT_CONNECTIONS_PER_ENDPOINT: usize = 8;
 pub const DEFAULT_QUEUE_PER_SERVICE: usize = 1_000;
 /// Row 16: an answer that is at most this old is of use to whoever looks; a tenth of a call per second and instance.
 pub const DEFAULT_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Messages are streamed, never held whole, so this bounds a peer's mistake rather than our memory; grpc-go and tonic
+/// decode 4 MiB unless told otherwise.
+pub const DEFAULT_MAX_MESSAGE_BYTES: u32 = 128 << 20;
+/// Never: an instance that left may serve its streams for hours, and only its owner knows when that is too long.
+pub const DEFAULT_DRAIN_STREAMS_AFTER: Duration = Duration::ZERO;
 /// Client connections of one router.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 /// Client connections of one IP address; behind HAProxy in TCP mode all clients may share one.
@@ -153,7 +158,12 @@ pub struct Config {
     pub streams_per_upstream_connection: u32,
     /// Connections to one instance, per worker thread.
     pub connections_per_endpoint: usize,
-    /// Calls that wait for one service.
+    /// Longest message in bytes that passes, in either direction; a service may set less.
+    pub max_message_bytes: u32,
+    /// How long calls may go on at an instance that left the registry or fails its check; 0 = for ever. A service may
+    /// set its own.
+    pub drain_streams_after: Duration,
+    /// Calls that wait for one service, on each worker thread; a service may set its own.
     pub queue_per_service: usize,
     /// Client connections.
     pub max_connections: usize,
@@ -297,6 +307,8 @@ impl Config {
             ejection_time: DEFAULT_EJECTION_TIME,
             streams_per_upstream_connection: DEFAULT_STREAMS_PER_UPSTREAM_CONNECTION,
             connections_per_endpoint: DEFAULT_CONNECTIONS_PER_ENDPOINT,
+            max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
+            drain_streams_after: DEFAULT_DRAIN_STREAMS_AFTER,
             queue_per_service: DEFAULT_QUEUE_PER_SERVICE,
             max_connections: DEFAULT_MAX_CONNECTIONS,
             max_connections_per_source: DEFAULT_MAX_CONNECTIONS_PER_SOURCE,

@@ -7,6 +7,8 @@
 //! Nothing here talks to the registry.
 
 pub use crate::balance::Load;
+pub use switchboard_registry::Limits;
+
 use crate::call::Budget;
 
 use std::{
@@ -14,7 +16,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::SystemTime,
 };
@@ -51,6 +53,8 @@ pub struct Service {
     pub strategy: Strategy,
     /// Whether a call may be sent twice: meta `idempotent`.
     pub idempotent: bool,
+    /// What its calls are held to instead of the router's settings; `None` if its meta says nothing of it.
+    pub limits: Option<Arc<Limits>>,
     /// Use by calls, shared by all snapshots.
     pub usage: Arc<Usage>,
 }
@@ -107,6 +111,7 @@ pub struct Endpoint {
 pub struct Usage {
     last_ms: AtomicU64,
     turn: AtomicUsize,
+    calls: AtomicU32,
     /// What second attempts may cost.
     pub(crate) retries: Budget,
 }
@@ -115,6 +120,21 @@ impl Usage {
     /// Notes a call at `now_ms` of the router clock.
     pub fn touch(&self, now_ms: u64) {
         self.last_ms.store(now_ms, Relaxed);
+    }
+
+    /// Counts a call of a service that limits them, unless `most` are in flight; each pairs with one [`Usage::ended`].
+    pub(crate) fn begin(&self, most: u32) -> bool {
+        self.calls.fetch_update(Relaxed, Relaxed, |calls| (calls < most).then_some(calls + 1)).is_ok()
+    }
+
+    /// Calls that are counted so now.
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls.load(Relaxed)
+    }
+
+    /// Counts the end of such a call.
+    pub(crate) fn ended(&self) {
+        self.calls.fetch_sub(1, Relaxed);
     }
 
     /// Numbers the picks of [`Strategy::RoundRobin`], over all worker threads.

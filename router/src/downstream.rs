@@ -112,6 +112,10 @@ impl Plane {
         call.received += data.len() as u64;
         call.active_ms = self.now_ms;
         call.client_done |= end;
+        call.request_messages.follow(data);
+        if let Err(error) = call.check_request_length() {
+            return (Next::Fail { call: key, error: Box::new(error) }, padding);
+        }
         if let Some(peek) = call.peek.as_deref_mut() {
             match peek.push(data) {
                 Err(error) => {

@@ -26,8 +26,6 @@ pub(crate) struct Limits {
     pub(crate) affinity_field: u32,
     /// Message bytes after which the scan must have decided.
     pub(crate) decide_bytes: usize,
-    /// Longest message that is let through.
-    pub(crate) message_max: u32,
 }
 
 /// Why a first message cannot be routed.
@@ -39,8 +37,6 @@ pub(crate) enum PeekError {
     BadFlag,
     #[error("the first message is compressed in a way that the router cannot read for its ID")]
     Encoding,
-    #[error("the message is longer than the limit")]
-    TooLong,
     #[error("the first message names different IDs")]
     Ambiguous,
 }
@@ -199,9 +195,6 @@ impl Peek {
 
     fn start_message(&mut self) -> Result<(), PeekError> {
         let length = u32::from_be_bytes([self.prefix[1], self.prefix[2], self.prefix[3], self.prefix[4]]);
-        if length > self.limits.message_max {
-            return Err(PeekError::TooLong);
-        }
         self.left = u64::from(length);
         self.state = match self.prefix[0] {
             0 => State::Tag,

@@ -8,6 +8,7 @@
 //! A call is sent a second time only if the first instance has certainly not processed it: the connect failed,
 //! the stream was refused, or it lies above the last stream of a GOAWAY.
 
+mod leaving;
 mod resets;
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 };
 use resets::Resets;
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, LazyLock, atomic::Ordering::Relaxed},
     time::Duration,
@@ -57,6 +58,8 @@ pub(crate) struct Pool {
     pinged_too_often: u32,
     /// The instance left the directory: no new call comes, and the pool ends with its last stream.
     retired: bool,
+    /// Its calls were given a time at which they end.
+    ends: bool,
 }
 
 /// The router's own services as an instance. Its address is never connected to.
@@ -94,7 +97,7 @@ impl Plane {
     /// Sends the call to the picked instance: on a connection with room, or into the pool's queue.
     pub(crate) fn send_to(&mut self, key: CallKey, endpoint: Arc<Endpoint>) {
         let pool_key = pool_key(&endpoint);
-        let limit = self.config.queue_per_service;
+        let limit = self.queue_max(key);
         let Some(call) = self.calls.get_mut(key) else { return };
         if call.phase == Phase::Parked {
             self.metrics.calls_parked.fetch_sub(1, Relaxed);
@@ -112,8 +115,8 @@ impl Plane {
             waiting: VecDeque::new(),
             pinged_too_often: 0,
             retired: false,
+            ends: false,
         });
-        pool.retired = false;
         // The queue goes first, or a steady stream of new calls would starve it.
         if pool.waiting.is_empty()
             && let Some(conn) = self.conn_with_room(pool_key)
@@ -420,7 +423,12 @@ impl Plane {
 
     /// Response bytes came. Returns the stream credit to give back now; the rest follows as the client takes them.
     fn response_data(&mut self, key: CallKey, data: &[u8], credit: u32, end: bool) -> (Next, u32) {
-        if self.calls.get(key).is_some_and(|call| !call.started) {
+        let Some(call) = self.calls.get_mut(key) else { return (Next::Nothing, credit) };
+        call.response_messages.follow(data);
+        if let Err(error) = call.check_response_length() {
+            return (Next::Fail { call: key, error: Box::new(error) }, credit);
+        }
+        if !call.started {
             self.commit(key);
         }
         if self.calls.get(key).is_some_and(|call| call.probe) {
@@ -562,49 +570,6 @@ impl Plane {
         let pool_key = state.pool;
         if let Some(pool) = self.pools.get_mut(&pool_key) {
             pool.conns.retain(|&conn| conn != key);
-        }
-    }
-
-    /// Retires the pools of instances that are in the directory no more.
-    pub(crate) fn retire_pools(&mut self) {
-        let present: HashSet<usize> = self
-            .directory
-            .services
-            .values()
-            .flat_map(|service| &service.endpoints)
-            .map(|endpoint| pool_key(endpoint))
-            .chain([pool_key(&LOCAL)])
-            .collect();
-        let mut gone: Vec<usize> = self.pools.keys().copied().filter(|key| !present.contains(key)).collect();
-        // Not by address, so that a run can be repeated.
-        gone.sort_by_key(|key| self.pools.get(key).map(|pool| pool.conns.first().copied()));
-        for key in gone {
-            if let Some(pool) = self.pools.get_mut(&key) {
-                pool.retired = true;
-            }
-            self.close_if_retired(key);
-        }
-    }
-
-    /// Closes the connections of a retired pool that have no stream, and ends the pool with its last one.
-    fn close_if_retired(&mut self, pool_key: usize) {
-        let Some(pool) = self.pools.get(&pool_key) else { return };
-        if !pool.retired || !pool.waiting.is_empty() {
-            return;
-        }
-        for key in pool.conns.clone() {
-            if let Some(conn) = self.conn(key)
-                && conn.http2.open_streams() == 0
-            {
-                conn.http2.goaway(ErrorCode::NO_ERROR, b"");
-                conn.closing = true;
-                self.detach_upstream(key);
-                self.linger_until_closed(key);
-                self.mark(key);
-            }
-        }
-        if self.pools.get(&pool_key).is_some_and(|pool| pool.conns.is_empty()) {
-            self.pools.remove(&pool_key);
         }
     }
 }

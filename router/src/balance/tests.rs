@@ -45,6 +45,7 @@ fn service(specs: &[Spec]) -> Service {
         fresh_until_ms: u64::MAX,
         strategy: Strategy::P2c,
         idempotent: false,
+        limits: None,
         usage: Arc::new(Usage::default()),
     }
 }

@@ -172,6 +172,7 @@ impl Plane {
         }
         let (up, pool, service) = (call.up.take(), call.pool.take(), call.service.clone());
         call.in_full = false;
+        call.leave_ms = u64::MAX;
         call.early = None;
         match call.phase {
             Phase::Parked => {

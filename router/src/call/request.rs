@@ -1,6 +1,6 @@
 //! The beginning of a call: what its headers say, and the headers that its instance gets.
 
-use super::{Call, Phase};
+use super::{Call, Messages, Phase};
 use crate::{
     error::{Error, Reason},
     peek::{Encoding, Limits, Peek},
@@ -15,8 +15,6 @@ const REQUEST_ID_MAX: usize = 128;
 /// What is taken off the remaining time before it is passed on, so that the router's own deadline fires first
 /// at the client (Envoy's `grpc_timeout_header_offset`).
 const TIMEOUT_OFFSET_MS: u64 = 5;
-/// Longest message that passes: defaults.md 4.4.
-const MESSAGE_MAX: u32 = 128 << 20;
 
 impl Plane {
     /// Makes a call of request headers. Nothing is checked yet: the answer to what is wrong needs the call.
@@ -80,7 +78,6 @@ impl Plane {
                 id_field: method.id_field,
                 affinity_field: method.affinity_field,
                 decide_bytes: self.config.peek_max_bytes,
-                message_max: MESSAGE_MAX,
             };
             Box::new(Peek::new(limits, encoding))
         });
@@ -113,11 +110,18 @@ impl Plane {
             opened_us: 0,
             active_ms: self.now_ms,
             in_full: false,
+            leave_ms: u64::MAX,
             pool: None,
             failed_at: None,
             first_error: None,
             refused: None,
+            limits: None,
+            place: None,
+            request_messages: Messages::default(),
+            response_messages: Messages::default(),
+            message_max: self.config.max_message_bytes,
             deadline_ms,
+            deadline_sent: timeout_ms.is_some(),
             patience_ms: u64::MAX,
             began_us: self.now_us,
         })

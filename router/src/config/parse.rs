@@ -9,25 +9,7 @@ use std::{
     time::Duration,
 };
 
-/// Longest duration that a setting takes: a day. Longer ones are typing errors.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Reads `250ms`, `5s`, `2m` or `1h`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no duration; write for example 250ms, 5s, 2m or 1h");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-    let ms = match &text[digits..] {
-        "ms" => Some(number),
-        "s" => number.checked_mul(1_000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        _ => return Err(wrong()),
-    };
-    ms.map(Duration::from_millis)
-        .filter(|duration| *duration <= LONGEST)
-        .ok_or_else(|| format!("`{text}` is more than 24h"))
-}
+pub(super) use switchboard_registry::quantity::{bytes, duration, show_duration};
 
 /// Reads a duration above zero.
 pub(super) fn positive(text: &str) -> Result<Duration, String> {
@@ -35,20 +17,6 @@ pub(super) fn positive(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("must be above zero".to_owned()),
         duration => Ok(duration),
     }
-}
-
-/// Reads a number of bytes: `65536`, `64KiB` or `1MiB`.
-pub(super) fn bytes(text: &str) -> Result<usize, String> {
-    let wrong = || format!("`{text}` is no size; write for example 65536, 64KiB or 1MiB");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: usize = text[..digits].parse().map_err(|_| wrong())?;
-    let factor = match &text[digits..] {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(factor).filter(|bytes| *bytes > 0).ok_or_else(wrong)
 }
 
 /// Reads a number of bytes that fits HTTP/2's 31-bit windows.
@@ -120,17 +88,6 @@ pub(super) fn advertise(text: &str) -> Result<Advertise, String> {
     }
 }
 
-/// A duration as [`duration`] reads it, in the largest unit that divides it.
-pub(super) fn show_duration(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    for (unit, factor) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-        if ms > 0 && ms.is_multiple_of(factor) {
-            return format!("{}{unit}", ms / factor);
-        }
-    }
-    format!("{ms}ms")
-}
-
 /// `on` or `off`.
 pub(super) fn show_switch(on: bool) -> String {
     if on { "on".to_owned() } else { "off".to_owned() }
@@ -150,26 +107,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_and_shown_alike() {
-        for text in ["250ms", "5s", "2m", "1h", "90s", "0ms"] {
-            assert_eq!(show_duration(duration(text).unwrap()), text);
-        }
-        for text in
-            ["", "5", "s", "5 s", "-1s", "1.5s", "25h", "99999999999999999999s", "18446744073709551615h"]
-        {
-            assert!(duration(text).is_err(), "{text}");
-        }
+    fn some_settings_take_less_than_their_kind_of_value_allows() {
+        assert_eq!(positive("5s"), Ok(Duration::from_secs(5)));
         assert!(positive("0s").is_err());
-    }
-
-    #[test]
-    fn sizes_know_binary_units_and_their_limits() {
-        assert_eq!(bytes("64KiB"), Ok(65_536));
-        assert_eq!(bytes("65536"), Ok(65_536));
         assert_eq!(window("1MiB"), Ok(1 << 20));
-        for text in ["", "0", "KiB", "64KB", "-1", "18446744073709551615MiB"] {
-            assert!(bytes(text).is_err(), "{text}");
-        }
         assert!(window("2048MiB").is_err());
     }
 

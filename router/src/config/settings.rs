@@ -54,6 +54,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("streams_per_upstream_connection", "open streams after which another connection is opened", streams_per_upstream_connection, parse::count_u32, |v: u32| v.to_string()),
     setting!("connections_per_endpoint", "connections to one instance, per worker thread", connections_per_endpoint, parse::count, |v: usize| v.to_string()),
     setting!("queue_per_service", "calls that wait for one service", queue_per_service, parse::count, |v: usize| v.to_string()),
+    setting!("max_message_bytes", "bytes of the longest message that passes, in either direction", max_message_bytes, parse::window, |v: u32| v.to_string()),
+    setting!("drain_streams_after", "how long calls may go on at an instance that left; 0 = for ever", drain_streams_after, parse::duration, parse::show_duration),
     setting!("max_connections", "client connections", max_connections, parse::count, |v: usize| v.to_string()),
     setting!("max_connections_per_source", "client connections of one IP address", max_connections_per_source, parse::count, |v: usize| v.to_string()),
     setting!("max_calls_in_flight", "calls in flight; more are refused", max_calls_in_flight, parse::count, |v: usize| v.to_string()),

@@ -2,7 +2,7 @@
 //!
 //! The form in which reads, directory, lists, health and the admin port share the registry's answers.
 
-use crate::directory::Strategy;
+use crate::directory::{Limits, Strategy};
 use std::{net::SocketAddr, sync::Arc};
 use switchboard_registry::{Description, Instance, Status};
 
@@ -48,6 +48,26 @@ impl Known {
     /// Meta `idempotent`: whether a call may be sent twice.
     pub(crate) fn idempotent(&self) -> bool {
         self.instance.meta.get("idempotent").is_some_and(|text| text.trim() == "true")
+    }
+
+    /// What the service's calls are held to.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits::decode(&self.instance.meta).0
+    }
+
+    /// Keys of the meta whose values the router cannot use: they count as unset.
+    pub(crate) fn broken_meta(&self) -> Vec<&'static str> {
+        let mut broken = Limits::decode(&self.instance.meta).1;
+        let mut check = |key: &'static str, is_fine: fn(&str) -> bool| {
+            if self.instance.meta.get(key).is_some_and(|text| !is_fine(text.trim())) {
+                broken.push(key);
+            }
+        };
+        check("max_concurrency", |text| text.parse::<u32>().is_ok());
+        check("weight", |text| text.parse::<u32>().is_ok());
+        check("balance", |text| text == "p2c" || Strategy::parse(text) != Strategy::P2c);
+        check("idempotent", |text| ["true", "false"].contains(&text));
+        broken
     }
 
     fn number(&self, key: &str) -> Option<u32> {

@@ -45,7 +45,7 @@ reasons! {
     ID_MISMATCH InvalidArgument "Header and message name different IDs" "Send the same ID in both, or only one";
     ID_AMBIGUOUS InvalidArgument "The message has its ID field twice, with different values" "Send it once";
     MESSAGE_UNREADABLE InvalidArgument "The first message is no protobuf, or compressed in a way that the router cannot read" "Mend the client, or name the backend in the header of a method without ID";
-    MESSAGE_TOO_LONG ResourceExhausted "The first message is longer than 128 MiB" "Stream it in parts";
+    MESSAGE_TOO_LONG ResourceExhausted "A message is longer than `max_message_bytes`, the router's or the service's" "Send it in pieces";
     NO_MESSAGE InvalidArgument "The request ended before its first message was complete" "Mend the client";
     FIRST_MESSAGE_TIMEOUT DeadlineExceeded "The message that carries the ID did not come within `first_message_wait`" "Send it at once, or name the ID in the header";
     BAD_TIMEOUT InvalidArgument "`grpc-timeout` cannot be read" "Mend the client";
@@ -59,12 +59,14 @@ reasons! {
     CONNECT_FAILED Unavailable "No connection to the instance; the call was not processed" "Call again; see whether the instance runs";
     STREAM_REFUSED Unavailable "The instance refused the stream; the call was not processed" "Call again";
     CONNECTION_LOST Unavailable "The connection was lost during the call, which may have been processed" "Call again if that does no harm; see the instance's log";
+    INSTANCE_DRAINED Unavailable "The instance left, and `drain_streams_after` is over" "Call again";
     BAD_RESPONSE Internal "The instance broke HTTP/2 or gRPC in its answer" "Mend the backend";
     DEADLINE_EXCEEDED DeadlineExceeded "The deadline passed; `waited_for` says what the call was waiting for" "Allow more time, or see why it takes so long";
     STREAM_IDLE DeadlineExceeded "No byte passed for `stream_idle`" "Send something now and then, or raise the limit";
     PARKED_FULL ResourceExhausted "`queue_per_service` calls wait already for the service to be found" "Call again after the pause given";
     QUEUE_FULL ResourceExhausted "Every instance is full, and `queue_per_service` calls wait already" "Call again after the pause given, or add instances";
     CALLS_IN_FLIGHT ResourceExhausted "The router has `max_calls_in_flight` calls" "Call again after the pause given, or add routers";
+    SERVICE_CALLS_IN_FLIGHT ResourceExhausted "The service has as many calls over this router as its meta `max_calls` says" "Call again after the pause given, or add routers";
     MEMORY_BUDGET ResourceExhausted "Calls hold `memory_budget` bytes" "Call again after the pause given; read answers faster, or add routers";
     MEMORY_HELD ResourceExhausted "Calls hold more than `memory_budget`, and this one held most" "Read answers faster, send less ahead, or raise the budget";
     NOT_READ ResourceExhausted "The instance did not read the call's messages for `starved_after`, and others waited for them" "Send when it reads";

@@ -2,6 +2,7 @@
 
 use super::{Error, Reason, quote};
 use std::time::Duration;
+use switchboard_registry::quantity::show_duration;
 
 impl Error {
     pub(crate) fn missing_id(field: &str) -> Self {
@@ -44,7 +45,6 @@ impl Error {
     pub(crate) fn bad_message(error: crate::peek::PeekError) -> Self {
         use crate::peek::PeekError;
         let reason = match error {
-            PeekError::TooLong => Reason::MESSAGE_TOO_LONG,
             PeekError::Ambiguous => Reason::ID_AMBIGUOUS,
             _ => Reason::MESSAGE_UNREADABLE,
         };
@@ -54,6 +54,22 @@ impl Error {
                 "{error}; the router reads it to find the ID (or send the header x-switchboard-target to a method without one)"
             ),
         )
+    }
+
+    /// `of` is the request or the response.
+    pub(crate) fn message_too_long(of: &str, length: u32, most: u32, service: Option<&str>) -> Self {
+        let error = Error::new(
+            Reason::MESSAGE_TOO_LONG,
+            format!(
+                "a message of {of} has {length} bytes and {most} are let through (the router's max_message_bytes or the service's): send it in pieces"
+            ),
+        )
+        .with("length", length.to_string())
+        .with("limit", most.to_string());
+        match service {
+            Some(service) => error.with("service", service),
+            None => error,
+        }
     }
 
     pub(crate) fn no_message() -> Self {
@@ -179,7 +195,7 @@ impl Error {
     pub(crate) fn stream_idle(service: &str, limit: Duration) -> Self {
         Error::new(
             Reason::STREAM_IDLE,
-            format!("no message passed between client and {service} for {} s", limit.as_secs()),
+            format!("no message passed between client and {service} for {}", show_duration(limit)),
         )
         .with("service", service)
     }
@@ -217,6 +233,27 @@ impl Error {
         )
         .with("service", service)
         .with("instance", instance)
+    }
+
+    pub(crate) fn service_calls(service: &str, most: u32) -> Self {
+        Error::limit(
+            Reason::SERVICE_CALLS_IN_FLIGHT,
+            format!("{service} has {most} calls in flight over this router, as many as it takes (meta max_calls): call again, or add routers"),
+        )
+        .with("service", service)
+        .with("limit", most.to_string())
+    }
+
+    /// `queued`: the call waited for a stream, and was not sent.
+    pub(crate) fn instance_drained(service: &str, instance: &str, queued: bool) -> Self {
+        let error = Error::new(
+            Reason::INSTANCE_DRAINED,
+            format!("the instance {instance} of {service} left and its time for calls under way (drain_streams_after) is over: call again"),
+        )
+        .with("service", service)
+        .with("instance", instance)
+        .retry_after(Duration::from_millis(100));
+        if queued { error.not_processed() } else { error }
     }
 
     pub(crate) fn shutting_down() -> Self {

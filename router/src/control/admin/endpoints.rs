@@ -43,6 +43,10 @@ struct Row {
     known: usize,
     healthy: usize,
     idle_seconds: u64,
+    /// What its calls are held to instead of the router's settings, as its meta says it.
+    limits: BTreeMap<String, String>,
+    /// Calls in flight over this router, if `max_calls` is among them.
+    calls: Option<u32>,
     /// Those registered; then those that are not any more, while calls may go there or streams are open.
     instances: Vec<InstanceRow>,
 }
@@ -78,6 +82,8 @@ struct InstanceRow {
     probe: Option<ProbeRow>,
     /// Whether outcomes of calls have taken it out of the rotation.
     ejected: bool,
+    /// Keys of its meta whose values cannot be used.
+    broken_meta: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -125,6 +131,8 @@ fn row(service: &Service, view: &View, shown: &Shown) -> Row {
         healthy: service.endpoints.len(),
         idle_seconds: now_ms.saturating_sub(service.usage.last_ms()) / 1_000,
         instances,
+        limits: service.limits.as_ref().map(|limits| limits.encode()).unwrap_or_default(),
+        calls: service.limits.as_ref().and_then(|limits| limits.max_calls).map(|_| service.usage.calls()),
     }
 }
 
@@ -145,6 +153,7 @@ fn registered(known: &Known, healthy: &Keys<'_>, view: &ServiceView, shown: &Sho
         problem: known.addr.as_ref().err().map(ToString::to_string),
         capacity: Some(known.capacity()).filter(|capacity| *capacity > 0),
         probe: probe.map(|(found, age_seconds)| ProbeRow { found: found.as_str(), age_seconds }),
+        broken_meta: known.broken_meta(),
         ..figures(load.map(|load| &**load), shown.clock.now_ms())
     }
 }

@@ -2,15 +2,16 @@
 
 use crate::{
     control::instances::{Instances, Known},
-    directory::{Endpoint, Load, Service, Strategy, Usage},
+    directory::{Endpoint, Limits, Load, Service, Strategy, Usage},
     plane::millis,
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
+use tracing::warn;
 
 /// A service whose instances vanish all at once keeps them this long, or until connects to all of them have
 /// failed: a registry that lost its state must not be an outage (defaults.md 4.5).
@@ -37,6 +38,8 @@ pub(super) struct Entry {
     pub(super) loads: Loads,
     /// Until when the directory keeps instances that the registry no longer names.
     held_until_ms: Option<u64>,
+    /// Keys of the instances' meta that cannot be used, and were complained of.
+    broken: BTreeSet<&'static str>,
 }
 
 impl Entry {
@@ -51,6 +54,7 @@ impl Entry {
             uniform: true,
             strategy: Strategy::P2c,
             idempotent: false,
+            limits: None,
             usage,
         };
         Entry {
@@ -58,6 +62,7 @@ impl Entry {
             instances: Arc::default(),
             loads: Loads::default(),
             held_until_ms: None,
+            broken: BTreeSet::new(),
         }
     }
 
@@ -66,6 +71,11 @@ impl Entry {
         self.held_until_ms = None;
         let before = std::mem::replace(&mut self.instances, instances);
         self.rebuild(&before, fresh_until_ms, now_ms)
+    }
+
+    /// Whether an instance that the service has or had still has streams.
+    pub(super) fn has_streams(&self) -> bool {
+        self.loads.values().any(|load| load.open() > 0)
     }
 
     /// Takes what the registry says, but not at once that no instance is healthy any more.
@@ -136,27 +146,38 @@ impl Entry {
         let known = &self.instances;
         loads.retain(|(id, _), load| load.open() > 0 || known.iter().any(|known| *known.instance.id == **id));
         self.loads = shared;
-        let old = &self.service;
-        let same = endpoints.len() == old.endpoints.len()
-            && endpoints.iter().zip(&old.endpoints).all(|(new, old)| Arc::ptr_eq(new, old));
-        if same && old.known == self.instances.len() && old.fresh_until_ms == fresh_until_ms {
-            return Change::None;
+        for key in self.newly_broken() {
+            warn!(service = %self.service.name, key, "its meta cannot be used and counts as unset; see /endpoints");
         }
-        let healthy_now = !endpoints.is_empty() || !old.endpoints.is_empty();
+        let old = &self.service;
         // What concerns the whole service is said by its instances; the first one that is healthy decides.
         let spokesman = self.instances.iter().find(|known| known.healthy().is_some());
-        self.service = Arc::new(Service {
+        let service = Service {
             name: old.name.clone(),
-            last_seen: if healthy_now { Some(SystemTime::now()) } else { old.last_seen },
+            last_seen: old.last_seen,
             known: self.instances.len(),
             fresh_until_ms,
             uniform: endpoints.iter().all(|endpoint| endpoint.weight == endpoints[0].weight),
             strategy: spokesman.map_or_else(|| old.strategy.clone(), Known::strategy),
             idempotent: spokesman.map_or(old.idempotent, Known::idempotent),
+            limits: spokesman.map_or_else(|| old.limits.clone(), |known| limits(known, old)),
             endpoints,
             usage: old.usage.clone(),
-        });
+        };
+        if is_same(&service, old) {
+            return Change::None;
+        }
+        let healthy_now = !service.endpoints.is_empty() || !old.endpoints.is_empty();
+        let last_seen = if healthy_now { Some(SystemTime::now()) } else { old.last_seen };
+        self.service = Arc::new(Service { last_seen, ..service });
         Change::Some
+    }
+
+    /// Keys of the instances' meta whose values cannot be used, those that were not broken before.
+    fn newly_broken(&mut self) -> Vec<&'static str> {
+        let found: BTreeSet<_> = self.instances.iter().flat_map(Known::broken_meta).collect();
+        let before = std::mem::replace(&mut self.broken, found);
+        self.broken.difference(&before).copied().collect()
     }
 
     /// The endpoint of the last snapshot if it is the same one, else a new one.
@@ -186,3 +207,24 @@ impl Entry {
         }
     }
 }
+
+/// What the instance says of its service's limits; the same as before is not made again.
+fn limits(known: &Known, old: &Service) -> Option<Arc<Limits>> {
+    match (known.limits(), &old.limits) {
+        (limits, _) if limits == Limits::default() => None,
+        (limits, Some(old)) if limits == **old => Some(old.clone()),
+        (limits, _) => Some(Arc::new(limits)),
+    }
+}
+
+/// Whether calls see no difference.
+fn is_same(new: &Service, old: &Service) -> bool {
+    let endpoints = new.endpoints.iter().zip(&old.endpoints);
+    (new.endpoints.len(), new.known, new.fresh_until_ms)
+        == (old.endpoints.len(), old.known, old.fresh_until_ms)
+        && endpoints.into_iter().all(|(new, old)| Arc::ptr_eq(new, old))
+        && (&new.strategy, new.idempotent, &new.limits) == (&old.strategy, old.idempotent, &old.limits)
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,9 @@ impl Discovery {
             .entries
             .iter()
             .filter(|(name, entry)| {
-                is_unused(entry.service.usage.last_ms(), now_ms, self.watches.contains_key(*name))
+                // Calls that still run want to know whether their instance leaves.
+                !entry.has_streams()
+                    && is_unused(entry.service.usage.last_ms(), now_ms, self.watches.contains_key(*name))
             })
             .map(|(name, _)| name.clone())
             .collect();

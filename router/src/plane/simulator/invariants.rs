@@ -2,7 +2,7 @@
 
 use super::{World, plan::MS};
 use crate::{call::Phase, plane::Side};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 impl World {
     /// After every step.
@@ -16,7 +16,19 @@ impl World {
         let open: u32 = self.registry.loads.values().map(|load| load.open()).sum();
         let held = plane.calls.iter().filter(|(_, call)| call.load.is_some()).count();
         assert_eq!(open as usize, held, "streams counted at the instances");
+        let counted: u32 = self.registry.services.values().map(|service| service.usage.calls()).sum();
+        let places = plane.calls.iter().filter(|(_, call)| call.has_place()).count();
+        assert_eq!(counted as usize, places, "calls counted for services that limit them");
         for (key, call) in &plane.calls {
+            let listed = call.load.as_ref().is_some_and(|load| {
+                let here = plane.directory.services.values().flat_map(|service| &service.endpoints);
+                here.into_iter().any(|endpoint| Arc::ptr_eq(&endpoint.load, load))
+            });
+            let ends = call.leave_ms != u64::MAX;
+            assert!(
+                !ends || (call.load.is_some() && !listed),
+                "call {key} is to leave an instance that is there"
+            );
             let waits = matches!(call.phase, Phase::Parked | Phase::Backoff);
             assert!(!waits || plane.call_timers.is_set(key), "call {key} waits for ever: {:?}", call.phase);
             let most = plane.config.replay_max_bytes + self.plan.windows[0].max(65_535) as usize;

@@ -177,6 +177,7 @@ impl Plan {
         config.memory_budget = self.memory_budget;
         config.starved_after = Duration::from_secs(self.starved_after_s);
         config.stream_idle = Duration::from_secs(90);
+        config.drain_streams_after = Duration::from_secs(dice.one_of(&[0, 2]));
         config
     }
 

@@ -5,13 +5,14 @@ use super::{
     plan::{Dice, MS, NEVER, Plan},
 };
 use crate::{
-    directory::{Directory, Endpoint, Load, Service, Strategy, Usage},
+    directory::{Directory, Endpoint, Limits, Load, Service, Strategy, Usage},
     link::{Lookup, Update},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 #[derive(Debug)]
@@ -24,15 +25,16 @@ pub(super) struct Instance {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     strategy: Strategy,
-    usage: Arc<Usage>,
+    limits: Option<Arc<Limits>>,
+    pub(super) usage: Arc<Usage>,
 }
 
 /// Keys of services are `s0`, the middle of `agent-s0`, `s0-agent` and `demo.S0`.
 #[derive(Debug)]
 pub(super) struct Registry {
-    services: BTreeMap<String, Entry>,
+    pub(super) services: BTreeMap<String, Entry>,
     pub(super) idempotent: BTreeSet<String>,
     pub(super) instances: Vec<Instance>,
     /// What the directory holds.
@@ -68,7 +70,8 @@ impl Registry {
             if dice.chance(300) {
                 registry.idempotent.insert(name.clone());
             }
-            registry.services.insert(name.clone(), Entry { strategy, usage: Arc::default() });
+            let limits = dice.chance(300).then(|| Arc::new(limits(dice)));
+            registry.services.insert(name.clone(), Entry { strategy, limits, usage: Arc::default() });
             (0..1 + dice.below(3)).for_each(|_| registry.add_instance(&name));
         }
         registry
@@ -113,6 +116,7 @@ impl Registry {
                 uniform: true,
                 strategy: entry.strategy.clone(),
                 idempotent: self.idempotent.contains(name),
+                limits: entry.limits.clone(),
                 usage: entry.usage.clone(),
             };
             if self.known_grpc.contains(name) {
@@ -211,5 +215,23 @@ impl World {
     pub(super) fn next_answer(&self) -> Option<(u64, usize)> {
         let answers = self.registry.answers.iter().enumerate().map(|(index, answer)| (answer.0, index));
         answers.min().filter(|answer| answer.0 != NEVER)
+    }
+}
+
+/// What a service holds its calls to.
+fn limits(dice: &mut Dice) -> Limits {
+    let mut some =
+        |most_ms: u64| dice.chance(500).then(|| Duration::from_millis(dice.span(most_ms * MS) / MS + 1));
+    let [timeout, timeout_max, drain_streams_after] = [5_000, 20_000, 5_000].map(&mut some);
+    let mut number = |choices: &[u32]| dice.chance(500).then(|| dice.one_of(choices));
+    Limits {
+        timeout,
+        timeout_max,
+        // Longer than anything that is no silence.
+        stream_idle: Some(Duration::from_secs(120)),
+        drain_streams_after,
+        max_message_bytes: number(&[1_000, 100_000]),
+        max_queue: number(&[1, 10]),
+        max_calls: number(&[1, 5, 50]),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 use switchboard_router::{
     Config,
-    directory::{Clock, Directory, Endpoint, Load, Service, Strategy, Usage},
+    directory::{Clock, Directory, Endpoint, Limits, Load, Service, Strategy, Usage},
     link::{ControlLink, Lookup, Update, WorkerLink},
     observe::Metrics,
     route::RouteTable,
@@ -38,16 +38,22 @@ pub(crate) struct Instance {
     pub(crate) addr: SocketAddr,
     pub(crate) version: Option<&'static str>,
     pub(crate) capacity: u32,
+    pub(crate) weight: u32,
 }
 
 impl Instance {
     pub(crate) fn new(id: &str, addr: SocketAddr) -> Self {
-        Instance { id: id.to_owned(), addr, version: None, capacity: 0 }
+        Instance { id: id.to_owned(), addr, version: None, capacity: 0, weight: 1 }
     }
 
     /// Meta `max_concurrency`.
     pub(crate) fn capacity(self, capacity: u32) -> Self {
         Instance { capacity, ..self }
+    }
+
+    /// Meta `weight`.
+    pub(crate) fn weight(self, weight: u32) -> Self {
+        Instance { weight, ..self }
     }
 
     pub(crate) fn version(self, version: &'static str) -> Self {
@@ -76,6 +82,8 @@ struct Table {
     loads: HashMap<(String, SocketAddr), Arc<Load>>,
     usage: HashMap<String, Arc<Usage>>,
     idempotent: HashSet<String>,
+    limits: HashMap<String, Arc<Limits>>,
+    strategies: HashMap<String, Strategy>,
     fresh_until_ms: u64,
     links: Vec<WorkerLink>,
 }
@@ -117,6 +125,8 @@ impl TestRouter {
             loads: HashMap::new(),
             usage: HashMap::new(),
             idempotent: HashSet::new(),
+            limits: HashMap::new(),
+            strategies: HashMap::new(),
             fresh_until_ms: u64::MAX,
             links: workers.iter().map(|worker| worker.link.clone()).collect(),
         }));
@@ -161,6 +171,20 @@ impl TestRouter {
     pub(crate) fn set_idempotent(&self, service: &str) {
         let mut table = locked(&self.table);
         table.idempotent.insert(service.to_owned());
+        table.publish();
+    }
+
+    /// Sets what a service's calls are held to, as its meta does.
+    pub(crate) fn set_limits(&self, service: &str, limits: Limits) {
+        let mut table = locked(&self.table);
+        table.limits.insert(service.to_owned(), Arc::new(limits));
+        table.publish();
+    }
+
+    /// Sets how a service's instances are picked: meta `balance`.
+    pub(crate) fn set_balance(&self, service: &str, balance: &str) {
+        let mut table = locked(&self.table);
+        table.strategies.insert(service.to_owned(), Strategy::parse(balance));
         table.publish();
     }
 
@@ -295,7 +319,7 @@ impl Table {
                         addr: instance.addr,
                         version: instance.version.map(Arc::from),
                         capacity: instance.capacity,
-                        weight: 1,
+                        weight: instance.weight,
                         load: load.clone(),
                     })
                 })
@@ -307,8 +331,9 @@ impl Table {
                 known: endpoints.len(),
                 last_seen: Some(SystemTime::now()),
                 fresh_until_ms: self.fresh_until_ms,
-                uniform: true,
-                strategy: Strategy::P2c,
+                uniform: endpoints.iter().all(|one| one.weight == endpoints[0].weight),
+                strategy: self.strategies.get(&name).cloned().unwrap_or_default(),
+                limits: self.limits.get(&name).cloned(),
                 usage: self.usage.entry(name).or_default().clone(),
                 endpoints,
             };
