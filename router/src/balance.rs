@@ -30,6 +30,19 @@ pub(crate) struct Wanted<'a> {
     pub(crate) except: Option<&'a Arc<Load>>,
     /// Calls with the same key go to the same instance.
     pub(crate) affinity: &'a [u8],
+    pub(crate) key_pull: KeyPull,
+}
+
+/// What a call with an affinity key does if the key's owner takes no further stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum KeyPull {
+    /// It waits: only the owner has what it is about.
+    #[default]
+    Binds,
+    /// It goes to the next in the key's order (consistent hashing with bounded loads, Mirrokni et al., 2018).
+    Prefers,
+    /// It goes there all the same: it asks about work and is none.
+    Asks,
 }
 
 /// The outcome of a pick.
@@ -39,6 +52,8 @@ pub(crate) enum Picked<'e> {
     Endpoint { endpoint: &'e Arc<Endpoint>, probe: bool },
     /// Every instance has as many streams as it takes.
     Full,
+    /// The owner of the call's key has, and no other may have it.
+    OwnerFull(&'e Arc<Endpoint>),
     /// No instance is registered that may be picked.
     Nothing,
 }
@@ -58,16 +73,27 @@ pub(crate) fn pick<'e>(service: &'e Service, wanted: Wanted<'_>, now_ms: u64, rn
     let plain = |endpoint| Picked::Endpoint { endpoint, probe: false };
     if !wanted.affinity.is_empty() {
         let owner = |filter: &dyn Fn(&Endpoint) -> bool| affinity::owner(wanted.affinity, endpoints, filter);
+        let takes = |endpoint: &Endpoint| wanted.key_pull == KeyPull::Asks || has_room(endpoint);
+        let counts = |endpoint: &Endpoint| wanted.key_pull != KeyPull::Prefers || has_room(endpoint);
         // An instance whose ejection is over is probed by a call for a key of its own.
-        if let Some(endpoint) = owner(&|e| fitness(e) != Fitness::Unfit)
+        if let Some(endpoint) = owner(&|e| fitness(e) != Fitness::Unfit && counts(e))
             && fitness(endpoint) == Fitness::Probe
+            && takes(endpoint)
             && endpoint.load.begin_probe()
         {
             return Picked::Endpoint { endpoint, probe: true };
         }
-        return owner(&|e| fitness(e) == Fitness::Fit)
-            .or_else(|| owner(&allowed))
-            .map_or(Picked::Nothing, plain);
+        let any_fit = fit_elsewhere(endpoints, &fitness);
+        let may = |endpoint: &Endpoint| match any_fit {
+            true => fitness(endpoint) == Fitness::Fit,
+            false => allowed(endpoint),
+        };
+        return match owner(&|e| may(e) && counts(e)) {
+            Some(endpoint) if takes(endpoint) => plain(endpoint),
+            Some(endpoint) => Picked::OwnerFull(endpoint),
+            None if owner(&may).is_some() => Picked::Full,
+            None => Picked::Nothing,
+        };
     }
     // The usual case costs two random numbers and a few loads; only an instance that is not fit costs a scan.
     if let ([_, _, ..], Strategy::P2c, true) = (&endpoints[..], &service.strategy, service.uniform) {

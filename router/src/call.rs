@@ -20,12 +20,14 @@ mod limits;
 mod messages;
 mod request;
 mod retry;
+mod room;
 
 pub(crate) use request::{forwarded, grpc_status};
 pub(crate) use retry::Budget;
+pub(crate) use room::Room;
 
 use crate::{
-    directory::{Directory, Limits, Load, Strategy},
+    directory::{Directory, Endpoint, Limits, Load, Strategy},
     peek::Peek,
     plane::{CallKey, CallRef, ConnKey, Plane, millis},
     route::{MethodRoute, Target},
@@ -36,15 +38,12 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use switchboard_http2::{Headers, StreamId};
 
 use crate::{
-    balance::{self, Picked, Wanted},
+    balance::{self, KeyPull, Picked, Wanted},
     error::{Error, Reason},
     link::Lookup,
     plane::Command,
     route,
 };
-
-/// How often a call that waits for room looks whether another thread made some.
-const ROOM_LOOK_MS: u64 = 50;
 
 /// Where a call stands; see the module's drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +76,10 @@ pub(crate) struct Call {
     pub(crate) peek: Option<Box<Peek>>,
     /// The affinity key.
     affinity: Box<[u8]>,
-    /// Parked because every instance is full.
-    pub(crate) in_full: bool,
+    /// It came in a header that the service chose.
+    by_header: bool,
+    /// Parked because no instance that may have it takes another stream.
+    pub(crate) room: Option<Room>,
     /// Body bytes that came before the stream was opened; afterwards those that a retry would send again.
     pub(crate) held: Vec<u8>,
     pub(crate) replayable: bool,
@@ -138,6 +139,16 @@ impl Call {
     pub(crate) fn forget_replay(&mut self) {
         self.replayable = false;
         self.held = Vec::new();
+    }
+
+    /// How firmly its affinity key binds it to the key's owner. A header only keeps caches warm; a field of the message
+    /// names work that is nowhere else.
+    fn key_pull(&self) -> KeyPull {
+        match &self.method {
+            _ if self.by_header || self.affinity.is_empty() => KeyPull::Prefers,
+            Some(method) if method.query => KeyPull::Asks,
+            _ => KeyPull::Binds,
+        }
     }
 
     /// Stream credit of the request that may go back to the client: for what moved on, and in any case for
@@ -248,26 +259,30 @@ impl Plane {
         if let Strategy::Affinity(header) = &known.strategy
             && let Some(value) = call.request.get(header.as_bytes())
         {
-            call.affinity = value.into();
+            (call.affinity, call.by_header) = (value.into(), true);
         }
-        let wanted = Wanted { version, except: call.failed_at.as_ref(), affinity: &call.affinity };
-        let queue_first = call.phase != Phase::Parked && self.full.contains_key(&known.name);
-        let picked = match queue_first {
-            true => Picked::Full,
-            false => balance::pick(&known, wanted, self.now_ms, &mut self.rng),
+        let wanted = Wanted {
+            version,
+            except: call.failed_at.as_ref(),
+            affinity: &call.affinity,
+            key_pull: call.key_pull(),
         };
-        match picked {
+        let room_at = |owner: &Endpoint| Room::Instance(known.name.clone(), owner.instance.clone());
+        match balance::pick(&known, wanted, self.now_ms, &mut self.rng) {
             Picked::Endpoint { endpoint, probe } => {
-                let endpoint = endpoint.clone();
                 call.probe = probe;
-                self.send_to(key, endpoint);
+                match self.room_ahead(key, endpoint) {
+                    Some(room) => self.wait_for_room(key, room),
+                    None => self.send_to(key, endpoint.clone()),
+                }
             }
-            Picked::Full => self.wait_for_room(key, &known.name),
+            Picked::Full => self.wait_for_room(key, Room::Service(known.name.clone())),
+            Picked::OwnerFull(owner) => self.wait_for_room(key, room_at(owner)),
             Picked::Nothing if call.failed_at.is_some() => self.fail_attempt(key),
             Picked::Nothing => {
                 // A new directory does not begin the wait anew, but the wait for the look-up was another one.
                 let patience = match call.patience_ms {
-                    set if call.phase == Phase::Parked && was_known && !call.in_full => set,
+                    set if call.phase == Phase::Parked && was_known && call.room.is_none() => set,
                     _ => self.now_ms + millis(self.config.no_endpoint_wait),
                 };
                 if patience <= self.now_ms {
@@ -280,6 +295,7 @@ impl Plane {
 
     /// Has the call wait for the directory, and asks the control plane unless that was done.
     fn park(&mut self, key: CallKey, lookup: Lookup, patience_ms: u64) {
+        self.leave_room(key);
         let limit = self.queue_max(key);
         let waiting = self.parked.entry(lookup.clone()).or_default();
         if waiting.len() >= limit {
@@ -304,8 +320,6 @@ impl Plane {
             self.metrics.calls_parked.fetch_add(1, Relaxed);
         }
         call.phase = Phase::Parked;
-        // It may have waited for room before: its entry there is void from now on.
-        call.in_full = false;
         call.patience_ms = patience_ms;
         waiting.push((key, call.serial));
         let known = knows(&self.directory, &lookup);
@@ -313,60 +327,6 @@ impl Plane {
             self.command(Command::Lookup(lookup));
         }
         self.set_call_timer(key);
-    }
-
-    /// Queues the call until an instance of its service takes another stream.
-    fn wait_for_room(&mut self, key: CallKey, service: &Arc<str>) {
-        let limit = self.queue_max(key);
-        let Some(call) = self.calls.get_mut(key) else { return };
-        // Room that another worker thread, or another router, makes is seen by looking again.
-        call.patience_ms = self.now_ms + ROOM_LOOK_MS;
-        if call.phase == Phase::Parked && call.in_full {
-            return self.set_call_timer(key);
-        }
-        let queue = self.full.entry(service.clone()).or_default();
-        if queue.len() >= limit {
-            let calls = &self.calls;
-            queue.retain(|&(key, serial)| {
-                calls.get(key).is_some_and(|call| call.serial == serial && call.in_full)
-            });
-        }
-        if queue.len() >= limit {
-            return self.fail(key, Error::limit(Reason::QUEUE_FULL, format!("every instance of {service} is at its max_concurrency and {limit} calls wait already: call again, or add instances")));
-        }
-        let Some(call) = self.calls.get_mut(key) else { return };
-        queue.push_back((key, call.serial));
-        if call.phase != Phase::Parked {
-            self.metrics.calls_parked.fetch_add(1, Relaxed);
-        }
-        call.phase = Phase::Parked;
-        call.in_full = true;
-        self.set_call_timer(key);
-    }
-
-    /// An instance of the service has room again: sends the calls that wait for it, oldest first.
-    pub(crate) fn serve_full(&mut self, service: &Arc<str>) {
-        while let Some(queue) = self.full.get_mut(service) {
-            let Some(&(key, serial)) = queue.front() else {
-                self.full.remove(service);
-                return;
-            };
-            if self.calls.get(key).is_some_and(|call| call.serial == serial && call.in_full) {
-                self.resolve(key);
-                if self
-                    .calls
-                    .get(key)
-                    .is_some_and(|call| call.serial == serial && call.in_full && call.phase == Phase::Parked)
-                {
-                    return;
-                }
-            }
-            if let Some(queue) = self.full.get_mut(service)
-                && queue.front() == Some(&(key, serial))
-            {
-                queue.pop_front();
-            }
-        }
     }
 
     /// Whether the call still waits: it may have ended, and its key may be another's now.
@@ -462,9 +422,8 @@ impl Plane {
             return self.fail(key, *error);
         }
         let Some(call) = self.calls.get(key) else { return };
-        if let (Phase::Parked, true, Some(service)) = (call.phase, call.in_full, call.service.clone()) {
-            self.serve_full(&service);
-            return self.set_call_timer_again(key);
+        if call.phase == Phase::Parked && call.room.is_some() {
+            return self.look_for_room(key);
         }
         match (call.phase, &call.target) {
             (Phase::Backoff, _) => self.resolve(key),
@@ -496,17 +455,6 @@ impl Plane {
             return self.fail(key, Error::stream_idle(service, limit));
         }
         self.set_call_timer(key);
-    }
-
-    /// Has a call that waits for room look again later.
-    fn set_call_timer_again(&mut self, key: CallKey) {
-        if let Some(call) = self.calls.get_mut(key)
-            && call.phase == Phase::Parked
-            && call.in_full
-        {
-            call.patience_ms = self.now_ms + ROOM_LOOK_MS;
-            self.set_call_timer(key);
-        }
     }
 
     /// Sets the call's one timer by its deadline and its phase.

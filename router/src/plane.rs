@@ -14,7 +14,7 @@ use pressure::Pressure;
 
 use crate::{
     balance::Rng,
-    call::Call,
+    call::{Call, Room},
     config::Config,
     directory::Directory,
     downstream::Downstream,
@@ -120,8 +120,10 @@ pub(crate) struct Plane {
     pub(crate) conn_timers: Timers,
     /// Calls that wait for the directory. In order, so that a run can be repeated.
     pub(crate) parked: BTreeMap<Lookup, Vec<CallRef>>,
-    /// Calls that wait until an instance of their service has room, by service.
-    pub(crate) full: HashMap<Arc<str>, VecDeque<CallRef>>,
+    /// Calls that wait until an instance has room.
+    pub(crate) full: HashMap<Room, VecDeque<CallRef>>,
+    /// Those are being served.
+    pub(crate) making_room: bool,
     /// Services whose refresh was asked for since the last snapshot.
     pub(crate) refreshing: HashSet<Arc<str>>,
     dirty: Vec<ConnKey>,
@@ -156,6 +158,7 @@ impl Plane {
             conn_timers: Timers::default(),
             parked: BTreeMap::new(),
             full: HashMap::new(),
+            making_room: false,
             refreshing: HashSet::new(),
             dirty: Vec::new(),
             commands: Vec::new(),

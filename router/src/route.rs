@@ -30,6 +30,8 @@ pub struct MethodRoute {
     pub kind: Option<Kind>,
     /// Answered by the router itself (with an ID field: only when that field is empty).
     pub local: bool,
+    /// Asks about work and is none itself: it goes to its key's owner even if that is full.
+    pub query: bool,
     /// May be called twice: `option idempotency_level` of the method.
     pub idempotent: bool,
     /// One request message, one response message.
@@ -139,6 +141,7 @@ impl RouteTable {
             Some(3) => Some(Kind::Worker),
             _ => None,
         };
+        let flag = |name| route.get_field_by_name(name).as_deref().and_then(Value::as_bool).unwrap_or(false);
         let path: Arc<str> = format!("/{name}").into();
         let entry = MethodRoute {
             path: path.clone(),
@@ -146,7 +149,8 @@ impl RouteTable {
             id_name: text(route, "id_field").into(),
             affinity_field: number("affinity_field")?,
             kind,
-            local: route.get_field_by_name("local").as_deref().and_then(Value::as_bool).unwrap_or(false),
+            local: flag("local"),
+            query: flag("query"),
             idempotent: is_idempotent(method),
             unary: !method.is_client_streaming() && !method.is_server_streaming(),
         };
@@ -286,7 +290,11 @@ mod tests {
         let stream = table.get(b"/agentplatform.AgentService/StreamTask").unwrap();
         assert!(!stream.unary);
         let status = table.get(b"/agentplatform.TaskWorker/GetTaskStatus").unwrap();
-        assert_eq!((status.id_field, status.affinity_field, status.local), (100, 1, true));
+        assert_eq!(
+            (status.id_field, status.affinity_field, status.local, status.query),
+            (100, 1, true, true)
+        );
+        assert!(!table.get(b"/agentplatform.TaskWorker/ProcessTask").unwrap().query);
         assert_eq!(table.iter().count(), 11);
         assert!(table.get(b"/demo.Other/Call").is_none());
     }

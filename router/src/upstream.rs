@@ -98,12 +98,12 @@ impl Plane {
     pub(crate) fn send_to(&mut self, key: CallKey, endpoint: Arc<Endpoint>) {
         let pool_key = pool_key(&endpoint);
         let limit = self.queue_max(key);
+        self.leave_room(key);
         let Some(call) = self.calls.get_mut(key) else { return };
         if call.phase == Phase::Parked {
             self.metrics.calls_parked.fetch_sub(1, Relaxed);
         }
         call.phase = Phase::Queued;
-        call.in_full = false;
         self.metrics.calls_queued.fetch_add(1, Relaxed);
         endpoint.load.opened();
         call.load = Some(endpoint.load.clone());

@@ -252,3 +252,44 @@ fn affinity_survives_the_loss_of_other_instances() {
         }
     }
 }
+
+#[test]
+fn a_full_owner_is_waited_for_or_passed_over_by_what_the_key_means() {
+    let set = service(&[Spec { capacity: 1, ..Spec::default() }; 3]);
+    let pick_as = |key_pull| {
+        let wanted = Wanted { affinity: b"key", key_pull, ..Wanted::default() };
+        match pick(&set, wanted, 1, &mut Rng::new(9)) {
+            Picked::Endpoint { endpoint, .. } => ("goes", endpoint.instance.to_string()),
+            Picked::OwnerFull(endpoint) => ("waits", endpoint.instance.to_string()),
+            Picked::Full => ("waits", "any".to_owned()),
+            Picked::Nothing => ("fails", String::new()),
+        }
+    };
+    let load_of = |instance: &str| &set.endpoints.iter().find(|e| *e.instance == *instance).unwrap().load;
+    let (_, owner) = pick_as(KeyPull::Binds);
+    load_of(&owner).opened();
+    assert_eq!(pick_as(KeyPull::Binds), ("waits", owner.clone()));
+    assert_eq!(pick_as(KeyPull::Asks), ("goes", owner.clone()));
+    let (goes, second) = pick_as(KeyPull::Prefers);
+    assert!(goes == "goes" && second != owner);
+    load_of(&second).opened();
+    let (_, third) = pick_as(KeyPull::Prefers);
+    assert!(third != second && third != owner);
+    load_of(&third).opened();
+    assert_eq!(pick_as(KeyPull::Prefers), ("waits", "any".to_owned()));
+    // In the order of the key, not at random: the second is the second again.
+    load_of(&second).closed();
+    assert_eq!(pick_as(KeyPull::Prefers), ("goes", second));
+    // An ejected owner is no owner.
+    eject(load_of(&owner), 1);
+    assert_ne!(pick_as(KeyPull::Binds).1, owner);
+}
+
+#[test]
+fn weights_split_exactly_within_a_version() {
+    // v1 and v2 in turn.
+    let split = service(&[1, 8, 1, 2].map(|weight| Spec { weight, ..Spec::default() }));
+    let counts = shares(&split, Wanted { version: Some("v2"), ..Wanted::default() }, 1);
+    assert_eq!((counts[0], counts[2]), (0, 0));
+    assert!((500..700).contains(&counts[3]), "{counts:?}");
+}

@@ -57,7 +57,7 @@ impl Plane {
         let Some(call) = self.calls.get(key) else { return "" };
         match call.phase {
             Phase::Reading => "the first message",
-            Phase::Parked if call.in_full => "room at an instance",
+            Phase::Parked if call.room.is_some() => "room at an instance",
             Phase::Parked if call.service.is_none() => "the registry",
             Phase::Parked => "a healthy instance",
             Phase::Backoff => "the next attempt",

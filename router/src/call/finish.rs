@@ -166,12 +166,12 @@ impl Plane {
     /// Ends the call's part at its instance: the stream is reset unless both sides are done with it.
     pub(crate) fn leave_upstream(&mut self, key: CallKey) {
         self.judge(key, Verdict::None);
+        self.leave_room(key);
         let Some(call) = self.calls.get_mut(key) else { return };
         if let Some(load) = call.load.take() {
             load.closed();
         }
-        let (up, pool, service) = (call.up.take(), call.pool.take(), call.service.clone());
-        call.in_full = false;
+        let (up, pool) = (call.up.take(), call.pool.take());
         call.leave_ms = u64::MAX;
         call.early = None;
         match call.phase {
@@ -188,11 +188,11 @@ impl Plane {
             self.reset_upstream(up, stream);
         }
         if let Some(pool) = pool {
+            let waited_for = !self.full.is_empty();
+            let endpoint = self.pools.get(&pool).filter(|_| waited_for).map(|pool| pool.endpoint.clone());
             self.serve_queue(pool);
-            if let Some(service) = service
-                && self.full.contains_key(&service)
-            {
-                self.serve_full(&service);
+            if let Some(endpoint) = endpoint {
+                self.room_made(&endpoint.service, &endpoint.instance);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Every error by name: code, reason, words, facts.
 
 use super::{Error, Reason, quote};
+use crate::call::Room;
 use std::time::Duration;
 use switchboard_registry::quantity::show_duration;
 
@@ -233,6 +234,21 @@ impl Error {
         )
         .with("service", service)
         .with("instance", instance)
+    }
+
+    /// Everything that may have the call is full, and so is the queue for it.
+    pub(crate) fn queue_full(room: &Room, limit: usize) -> Self {
+        let (what, service) = match room {
+            Room::Service(service) => (format!("every instance of {service}"), service),
+            Room::Instance(service, instance) => {
+                (format!("the instance {instance} of {service}, which alone has this task,"), service)
+            }
+        };
+        Error::limit(
+            Reason::QUEUE_FULL,
+            format!("{what} is at its max_concurrency and {limit} calls wait already: call again, or add instances"),
+        )
+        .with("service", &**service)
     }
 
     pub(crate) fn service_calls(service: &str, most: u32) -> Self {

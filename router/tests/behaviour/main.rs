@@ -1,5 +1,6 @@
 //! Behaviour of the data plane: real sockets, scripted peers on both sides, one file per behaviour.
 
+mod affinity;
 mod back_pressure;
 mod balance;
 mod broken_clients;

@@ -39,16 +39,19 @@ impl World {
         };
         let size = dice.size(self.plan.body_max);
         let mut body: Vec<u8> = (0..size).map(|at| pattern(id, at)).collect();
-        let kind = dice.below(5);
+        let kind = dice.below(6);
         let path = match kind {
             0 => "/demo.Echo/Call".to_owned(),
             1 => format!("/demo.{}/Call", service.to_uppercase()),
             2 => "/agentplatform.AgentService/ExecuteTask".to_owned(),
             3 => "/agentplatform.AgentService/StreamTask".to_owned(),
-            _ => "/agentplatform.AgentService/GetStatus".to_owned(),
+            4 => "/agentplatform.AgentService/GetStatus".to_owned(),
+            _ => "/agentplatform.TaskWorker/ProcessTask".to_owned(),
         };
         if kind >= 2 {
-            body = message(if kind == 4 { 1 } else { 2 }, &format!("{service}-agent"), &body);
+            // A task belongs to one of the instances, and waits for it if it is full.
+            let task = if kind == 5 { format!("t{}", dice.below(5)) } else { String::new() };
+            body = message(if kind == 4 { 1 } else { 2 }, &format!("{service}-agent"), &task, &body);
         }
         let mut headers = Headers::new();
         headers.push(b":method", b"POST");
@@ -92,10 +95,13 @@ impl World {
     }
 }
 
-/// A gRPC message with the ID in the field of that number and the rest in another.
-fn message(field: u8, id: &str, rest: &[u8]) -> Vec<u8> {
-    let mut body = vec![field << 3 | 2, u8::try_from(id.len()).unwrap()];
-    body.extend(id.as_bytes());
+/// A gRPC message with the ID in the field of that number, the task's in the first, and the rest in another.
+fn message(field: u8, id: &str, task: &str, rest: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (field, text) in [(1, task), (field, id)].into_iter().filter(|(_, text)| !text.is_empty()) {
+        body.extend([field << 3 | 2, u8::try_from(text.len()).unwrap()]);
+        body.extend(text.as_bytes());
+    }
     body.push(15 << 3 | 2);
     let mut length = rest.len();
     while length >= 0x80 {
