@@ -21,6 +21,10 @@ fn any() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
 }
 
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
 async fn json(addr: SocketAddr, path: &str) -> Value {
     let (status, body) = get(addr, path).await.unwrap();
     assert_eq!(status, 200, "{path}: {body}");
@@ -54,8 +58,10 @@ async fn endpoints_and_metrics_show_the_directory_and_outlive_the_registry() {
     let client = Client::new(registry.clone()).unwrap();
     for (port, starts_passing) in [(1, true), (2, false)] {
         let check = if starts_passing { Check::None } else { Check::tcp("127.0.0.1:1") };
-        let registration =
+        let mut registration =
             Registration { check, starts_passing, ..Registration::new("agent-echo", "127.0.0.1", port) };
+        registration.meta =
+            [("timeout", "5s"), ("max_calls", "7"), ("max_queue", "many")].map(owned).into_iter().collect();
         client.register(&registration).await.unwrap();
     }
     let app = App::start(Config::for_dev(any(), any(), registry)).unwrap();
@@ -72,6 +78,9 @@ async fn endpoints_and_metrics_show_the_directory_and_outlive_the_registry() {
     assert_eq!((&service["service"], &service["id"]), (&"agent-echo".into(), &"echo-agent".into()));
     assert_eq!((service["known"].as_u64(), service["healthy"].as_u64()), (Some(2), Some(1)));
     assert_eq!(service["watched"], true);
+    assert_eq!(service["limits"], serde_json::json!({"timeout": "5s", "max_calls": "7"}));
+    assert_eq!(service["calls"], 0);
+    assert_eq!(service["instances"][0]["broken_meta"], serde_json::json!(["max_queue"]));
     let instances = service["instances"].as_array().unwrap();
     assert_eq!((&instances[0]["status"], &instances[0]["healthy"]), (&"passing".into(), &true.into()));
     assert_eq!((&instances[1]["status"], &instances[1]["healthy"]), (&"critical".into(), &false.into()));

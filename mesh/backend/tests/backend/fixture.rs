@@ -117,6 +117,13 @@ pub(crate) fn gated() -> (Backend, watch::Sender<bool>) {
             ..Parameter::default()
         }])
         .max_concurrency(7)
+        .timeout(Duration::from_millis(1_500))
+        .timeout_max(Duration::from_secs(60))
+        .stream_idle(Duration::ZERO)
+        .drain_streams_after(Duration::from_secs(90))
+        .max_message_bytes(4 << 20)
+        .max_queue(10)
+        .max_calls(100)
         .tags(["extra"])
         .add_service(AgentServiceServer::new(Gated { open }))
         .listen(LOOPBACK);

@@ -1,8 +1,9 @@
 //! The entry in the registry: what it says, and that it comes back.
 
 use crate::fixture::{Mesh, SERVICE, SOON, call, config, gated};
+use std::time::Duration;
 use switchboard_backend::Advertise;
-use switchboard_registry::{Description, Kind, Query, embedded};
+use switchboard_registry::{Description, Kind, Limits, Query, embedded};
 use switchboard_testkit::{eventually, free_port};
 
 #[tokio::test]
@@ -30,6 +31,17 @@ async fn a_started_backend_is_found_with_its_description() {
     assert_eq!(description.use_cases, ["Tests"]);
     assert_eq!(description.grpc_services, [SERVICE]);
     assert_eq!(description.max_concurrency, Some(7));
+    let limits = Limits {
+        timeout: Some(Duration::from_millis(1_500)),
+        timeout_max: Some(Duration::from_secs(60)),
+        stream_idle: Some(Duration::ZERO),
+        drain_streams_after: Some(Duration::from_secs(90)),
+        max_message_bytes: Some(4 << 20),
+        max_queue: Some(10),
+        max_calls: Some(100),
+    };
+    assert_eq!(description.limits, limits);
+    assert_eq!(instance.meta["timeout"], "1500ms");
     assert_eq!(description.parameters.len(), 1);
     assert_eq!(running.id(), "gated-agent");
 }
