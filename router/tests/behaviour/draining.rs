@@ -57,17 +57,17 @@ struct Stream {
 
 impl Stream {
     async fn open(client: &Client) -> Self {
-        let mut call = client.open(BIDI, &[]).await.unwrap();
-        call.send(b"hello").await.unwrap();
-        let (request, response) = call.response().await.unwrap();
+        let mut call = client.open(BIDI, &[]).await.expect("the connection takes calls");
+        call.send(b"hello").await.expect("the stream is open");
+        let (request, response) = call.response().await.expect("a response");
         let mut stream = Stream { request, response };
-        assert_eq!(stream.response.messages.next().await.unwrap().unwrap(), "hello");
+        assert_eq!(stream.response.messages.next().await, Ok(Some("hello".into())));
         stream
     }
 
     async fn echoes(&mut self) {
-        self.request.send_data(frame(b"on"), false).unwrap();
-        assert_eq!(self.response.messages.next().await.unwrap().unwrap(), "on");
+        self.request.send_data(frame(b"on"), false).expect("the stream is open");
+        assert_eq!(self.response.messages.next().await, Ok(Some("on".into())));
     }
 
     /// Waits for the status of a stream whose instance's time is over.
@@ -79,8 +79,8 @@ impl Stream {
     }
 
     async fn finish(mut self) {
-        self.request.send_data(Bytes::new(), true).unwrap();
-        assert_eq!(self.response.finish().await.unwrap().status(), 0);
+        self.request.send_data(Bytes::new(), true).expect("the stream is open");
+        assert_eq!(self.response.finish().await.expect("a status").status(), 0);
     }
 }
 
