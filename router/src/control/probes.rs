@@ -2,7 +2,7 @@
 //!
 //! A registry's check can be wrong: it sticks after a redeployment, or asks the wrong port (complaint 16). What
 //! `grpc.health.v1.Health/Check` answers over plain HTTP/2 is shown in `/endpoints`, `/metrics` and `switchboard top`,
-//! and a check that stays wrong is logged. It changes no routing. The registry alone says who may be called: a check is
+//! and a check that stays wrong is logged once. It changes no routing. The registry alone says who may be called: a check is
 //! also how an operator takes an instance out, and routers that each trust their own eyes would disagree.
 //!
 //! Cost: at most [`AT_ONCE`] connections for at most [`PATIENCE`] each, and [`MAX_PROBED`] addresses in all. If all of
@@ -210,7 +210,8 @@ impl Probes {
         one.serving_in_a_row = if found == Found::Serving { one.serving_in_a_row + 1 } else { 0 };
         if one.serving_in_a_row == WRONG_AFTER {
             let instance = &one.instance;
-            tracing::warn!(%instance, %addr, "not passing in the registry, but it answers SERVING: see its check");
+            // Once for each time; an instance in maintenance is meant to be so.
+            tracing::info!(%instance, %addr, "answers SERVING though it does not pass: its check is wrong, or it is in maintenance");
         }
         (one.found, one.found_ms) = (found, now_ms);
         let jitter = rand::random_range(0.8..1.2);

@@ -40,7 +40,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Connections {
     /// Open now.
     pub(super) open: AtomicU64,
-    /// Ended by the router: by the limit, or because they took too long.
+    /// Ended without an answer: by the limit, by time, or because they spoke no HTTP.
     pub(super) cut: AtomicU64,
 }
 

@@ -37,7 +37,7 @@ pub(super) fn render(shown: &Shown) -> String {
     for (name, help, counter) in [
         (
             "admin_connections_cut_total",
-            "Connections of the admin port that took too long or were too many",
+            "Connections of the admin port that were too many, took too long or spoke no HTTP",
             &admin.cut,
         ),
         ("directory_snapshots_total", "Directories that were published", &counters.snapshots),
