@@ -144,6 +144,7 @@ impl World {
                 let from = call.attempt.unwrap_or_else(|| panic!("call {key} has data without headers"));
                 let attempt = &self.attempts[from];
                 let right = (call.got..).zip(&data).all(|(at, &byte)| byte == pattern(from, at));
+                let right = right || self.links[attempt.link].spoiled;
                 assert!(right && call.got + data.len() <= attempt.sent, "call {key}: wrong response bytes");
                 call.got += data.len();
                 assert!(!end || (attempt.ended && attempt.status.is_none()), "call {key}: no trailers");

@@ -48,6 +48,7 @@ impl World {
         } else if self.plan.garbage && self.dice.chance(500) {
             let garbage: Vec<u8> = (0..self.dice.size(2_000)).map(|_| self.dice.below(256) as u8).collect();
             link.to_plane.spoil(&garbage);
+            link.spoiled = true;
         }
         self.peer_leaves(at);
     }

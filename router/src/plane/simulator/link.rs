@@ -100,6 +100,8 @@ pub(super) struct Link {
     pub(super) frozen: bool,
     /// The simulation broke it.
     pub(super) cut: bool,
+    /// It ended in garbage, which may have completed a frame of DATA that was under way.
+    pub(super) spoiled: bool,
 }
 
 impl Link {
@@ -122,6 +124,7 @@ impl Link {
             gone: false,
             frozen: false,
             cut: false,
+            spoiled: false,
         }
     }
 
