@@ -6,7 +6,7 @@
 //!   blocking read ── answer ──► index rules ──► publisher ───────┤
 //!      │   ▲  │                  lower: read anew from 0         │
 //!      │   │  └── error ──► snapshot marked stale ──► back-off ──┘
-//!      │   └── every 60 s: a full read beside it, compared with the table
+//!      │   └── after 1 to 3 s, and every 60 s: a look, a full read beside it, compared with the table
 //!      └── after wait + wait/16 + 10 s: a time-out, which is an error
 //! ```
 //!
@@ -41,6 +41,12 @@ use crate::instance::Instance;
 const FULL_READ_INTERVAL: Duration = Duration::from_secs(60);
 /// Keeps the full reads of many routers apart.
 const FULL_READ_JITTER: Duration = Duration::from_secs(10);
+/// A blocking read that meets a registry which lost its state waits there for an index of the past, and says nothing for
+/// `wait`. So one that is not answered soon is looked behind: a read more for each minute of waiting. The 5 s for which
+/// vanished instances are held begin with it.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+/// Keeps the looks of many watches apart.
+const LOOK_JITTER: Duration = Duration::from_secs(2);
 /// A watch beyond the client's bound on open blocking reads asks in this interval instead.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// A blocking read that lasted this long and was then cut was cut by an idle time-out on the way, not by an outage.
@@ -231,12 +237,19 @@ impl<S: Source> Watcher<S> {
     ///
     /// Gives the answer and whether it is a full read's; `None` once nobody listens.
     async fn next_answer(&mut self, started: Instant) -> Option<(Answer<S>, bool)> {
-        let Self { source, publisher, shared, rng, next_full, index, .. } = self;
+        let Self { source, publisher, shared, backoff, rng, next_full, index, .. } = self;
+        let source = &*source;
         let read = async {
             sleep_until(started).await;
             source.read(*index).await
         };
-        tokio::pin!(read);
+        let look = |at| async move {
+            sleep_until(at).await;
+            source.read(0).await
+        };
+        let first_look = started + LOOK_AFTER + LOOK_JITTER.mul_f64(rng.random());
+        let full = look(first_look.min(*next_full));
+        tokio::pin!(read, full);
         loop {
             let due = publisher.due();
             tokio::select! {
@@ -246,24 +259,27 @@ impl<S: Source> Watcher<S> {
                 answer = &mut read => return Some((answer, *index == 0)),
                 () = sleep_until(due.unwrap_or(started)), if due.is_some() => publisher.publish_pending(),
                 () = shared.failure.notified() => publisher.release_hold(),
-                () = sleep_until(*next_full), if *index != 0 => {
-                    *next_full = next_full_read(rng);
-                    match source.read(0).await {
+                answer = &mut full, if *index != 0 => {
+                    match answer {
                         // Unchanged: the blocking read goes on.
-                        Ok(full) if full.index.max(1) == *index && publisher.knows(&full.value) => {
-                            publisher.refresh(full.index.max(1));
+                        Ok(read) if read.index.max(1) == *index && publisher.knows(&read.value) => {
+                            backoff.reset();
+                            publisher.refresh(*index);
+                            *next_full = next_full_read(rng);
                         }
-                        Ok(full) => {
-                            if full.index.max(1) == *index {
+                        Ok(read) => {
+                            if read.index.max(1) == *index {
                                 shared.repairs.fetch_add(1, Ordering::Relaxed);
                                 tracing::warn!(service = source.name(), "watch had missed a change; repaired");
                             }
-                            return Some((Ok(full), true));
+                            return Some((Ok(read), true));
                         }
                         Err(error) => {
                             publisher.mark_stale(&error);
+                            *next_full = Instant::now() + backoff.next(error.is_answer(), rng);
                         }
                     }
+                    full.set(look(*next_full));
                 }
             }
         }

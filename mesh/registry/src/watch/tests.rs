@@ -226,23 +226,54 @@ async fn errors_slow_reading_down_to_once_in_thirty_seconds_and_keep_the_table()
     assert!(snapshot.read_at <= (Instant::now() - seconds(420)).into_std(), "its age is the last success's");
 }
 
-#[tokio::test(start_paused = true)]
-async fn eight_routers_never_ask_a_failing_registry_all_together_twice_running() {
+/// Whether two reads would meet at the registry.
+fn meet(a: Instant, b: Instant) -> bool {
+    a.max(b) - a.min(b) < Duration::from_millis(100)
+}
+
+/// Times of the reads of eight routers whose registry answers every read with an error.
+async fn eight_failing_routers(during: Duration) -> Vec<Vec<Instant>> {
     let scripts: Vec<_> = (0..8).map(|_| Script::new(|_, _| Answer::status(Duration::ZERO, 500))).collect();
     let seeded =
         scripts.iter().zip(1..).map(|(script, seed)| start(script.clone(), StdRng::seed_from_u64(seed)));
     let _watches: Vec<_> = seeded.collect();
-    tokio::time::sleep(seconds(600)).await;
-    let reads: Vec<Vec<Instant>> = scripts
+    tokio::time::sleep(during).await;
+    scripts.iter().map(|script| script.reads.lock().unwrap().iter().map(|(at, _)| *at).collect()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn eight_routers_never_ask_a_failing_registry_all_together_twice_running() {
+    let reads = eight_failing_routers(seconds(600)).await;
+    let together: Vec<bool> = reads[0]
         .iter()
-        .map(|script| script.reads.lock().unwrap().iter().map(|(at, _)| *at).collect())
+        .map(|at| reads.iter().all(|other| other.iter().any(|other| meet(*at, *other))))
         .collect();
-    let near =
-        |at: Instant| move |other: &Instant| at.max(*other) - at.min(*other) < Duration::from_millis(100);
-    let together: Vec<bool> =
-        reads[0].iter().map(|at| reads.iter().all(|other| other.iter().any(near(*at)))).collect();
     assert!(together[0], "the first read of all is: {together:?}");
     assert!(!together[1..].contains(&true), "{together:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_of_eight_routers_meet_twice_running_less_than_once_in_a_thousand_reads() {
+    let reads = eight_failing_routers(seconds(24 * 3_600)).await;
+    let (mut all, mut met, mut twice, mut three) = (0, 0, 0, 0);
+    for (router, own) in reads.iter().enumerate() {
+        let settled = own.partition_point(|at| *at < own[0] + seconds(120));
+        for pair in own[settled..].windows(2) {
+            let with = |at: Instant| {
+                let others = reads.iter().enumerate().filter(move |(other, _)| *other != router);
+                others.filter(move |(_, theirs)| {
+                    let next = theirs.partition_point(|their| *their < at);
+                    theirs[next.saturating_sub(1)..].iter().take(2).any(|their| meet(at, *their))
+                })
+            };
+            all += 1;
+            met += usize::from(with(pair[0]).next().is_some());
+            three += usize::from(with(pair[0]).count() > 1);
+            twice += usize::from(with(pair[0]).any(|(one, _)| with(pair[1]).any(|(again, _)| one == again)));
+        }
+    }
+    assert!(all > 8 * 24 * 60 && all < 8 * 24 * 120, "one read in 30 to 60 s: {all}");
+    assert!(met * 20 < all && three * 500 < all && twice * 1_000 < all, "{met}, {three}, {twice} of {all}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -340,9 +371,42 @@ async fn an_unknown_service_is_empty_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registry_that_came_back_empty_before_any_read_failed_is_noticed_within_three_seconds() {
+    // The read on its way to the old registry reached the new one, which has never seen so high an index.
+    for (index, instances) in [(3, some(&["b"])), (900, some(&["b"]))] {
+        let script = Script::new(move |number, asked| match (number, asked) {
+            (0, _) => Answer::now(900, some(&["a"])),
+            (_, 0) => Answer::now(index, instances.clone()),
+            _ => Answer::Never,
+        });
+        let watch = script.watch();
+        let took = until(&watch, |snapshot| ids(snapshot) == ["b"] && snapshot.index == index).await;
+        assert!((seconds(1)..=seconds(3)).contains(&took), "{took:?}");
+        tokio::time::sleep(seconds(1)).await;
+        assert_eq!(script.indexes(), [0, 900, 0, index][..script.indexes().len()]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_read_is_checked_once_and_one_that_is_answered_never() {
+    let named = |number: usize| vec![instance(&number.to_string(), Status::Passing)];
+    let script = Script::new(move |number, index| match (number, index) {
+        (0, _) => Answer::now(1, named(0)),
+        (1..=20, _) => Answer::after(Duration::from_millis(900), 1 + number as u64, named(number)),
+        (_, 0) => Answer::now(21, named(20)),
+        _ => Answer::Never,
+    });
+    let watch = script.watch();
+    until(&watch, |snapshot| snapshot.index == 21).await;
+    assert!(script.indexes()[1..].iter().all(|index| *index > 0), "{:?}", script.indexes());
+    tokio::time::sleep(seconds(50)).await;
+    assert_eq!(script.indexes()[20..], [20, 21, 0], "one look beside the waiting read");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_that_the_watch_missed_is_repaired_within_seventy_seconds_and_counted() {
     let script = Script::new(|number, index| match (number, index) {
-        (0, _) => Answer::now(5, some(&["a"])),
+        (0, _) | (2, 0) => Answer::now(5, some(&["a"])),
         (_, 0) => Answer::now(5, some(&["a", "b"])),
         // The connection is dead and nobody says so.
         _ => Answer::Never,
