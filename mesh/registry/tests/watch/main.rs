@@ -8,4 +8,5 @@
 mod answers;
 mod connections;
 mod fake;
+mod leaderless;
 mod requests;
