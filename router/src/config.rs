@@ -83,6 +83,8 @@ pub const DEFAULT_MAX_WATCHES: usize = 100;
 pub const DEFAULT_CACHE_TTL: Duration = Duration::from_secs(5);
 /// "Register, then call at once" must work: a name is unknown for 1 s at most.
 pub const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(1);
+/// Consul's own domain.
+pub const DEFAULT_CONSUL_DNS_DOMAIN: &str = "consul";
 /// HAProxy needs three failed checks 2 s apart, 500 ms once one has failed, to look elsewhere.
 pub const DEFAULT_DRAIN_ACCEPT: Duration = Duration::from_secs(5);
 /// Between GOAWAY(2^31-1) and the final one: streams under way at the first must arrive before the second.
@@ -103,6 +105,11 @@ pub struct Config {
     pub admin: SocketAddr,
     /// How to reach the registry.
     pub registry: switchboard_registry::Config,
+    /// `host:port` of Consul's DNS, which is asked for services while the HTTP API cannot be asked; `None` = never.
+    /// DNS knows healthy instances and their weights, and nothing of what they registered about themselves.
+    pub consul_dns: Option<String>,
+    /// Domain of Consul's DNS.
+    pub consul_dns_domain: String,
     /// Address that the router registers for itself.
     pub advertise: Advertise,
     /// Name of this machine, part of the ID under which the router registers.
@@ -280,6 +287,8 @@ impl Config {
             grpc,
             admin,
             registry,
+            consul_dns: None,
+            consul_dns_domain: DEFAULT_CONSUL_DNS_DOMAIN.to_owned(),
             advertise: Advertise::Auto,
             hostname: "localhost".to_owned(),
             workers: cores(),

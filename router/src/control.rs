@@ -3,7 +3,7 @@
 //! | module | does |
 //! |---|---|
 //! | `discovery` | answers look-ups, keeps the directory current |
-//! | `reads` | reads the registry, remembers for seconds; with `instances`, `resolve`, `offers`, `freshness` |
+//! | `reads` | reads the registry, remembers for seconds; with `dns`, `instances`, `resolve`, `offers`, `freshness` |
 //! | `services` | the router's own gRPC services: lists, registration, health, reflection |
 //! | `probes` | asks instances that the registry does not call passing how they are |
 //! | `registration` | keeps the router itself in the registry |
@@ -15,6 +15,7 @@
 mod access;
 mod admin;
 mod discovery;
+mod dns;
 mod freshness;
 mod instances;
 mod offers;

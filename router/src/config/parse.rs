@@ -56,6 +56,34 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is no address; write for example 0.0.0.0:50051"))
 }
 
+/// Reads `HOST:PORT`, where a host is a name or an IP address (IPv6 in brackets); `off` is none.
+pub(super) fn host_port(text: &str) -> Result<Option<String>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let wrong = || format!("`{text}` is neither off nor HOST:PORT; write for example 127.0.0.1:8600");
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let named =
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    match port.parse::<u16>() {
+        Ok(1..) if named || text.parse::<SocketAddr>().is_ok() => Ok(Some(text.to_owned())),
+        _ => Err(wrong()),
+    }
+}
+
+/// Reads a DNS domain.
+pub(super) fn domain(text: &str) -> Result<String, String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let bare = text.strip_suffix('.').unwrap_or(text);
+    if bare.len() <= 128 && bare.split('.').all(label) {
+        return Ok(bare.to_owned());
+    }
+    Err(format!("`{text}` is no DNS domain; write for example consul"))
+}
+
 /// Reads a port number.
 pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| format!("`{text}` is no port number"))
@@ -112,6 +140,21 @@ mod tests {
         assert!(positive("0s").is_err());
         assert_eq!(window("1MiB"), Ok(1 << 20));
         assert!(window("2048MiB").is_err());
+    }
+
+    #[test]
+    fn a_dns_server_may_have_a_name_and_may_be_none() {
+        assert_eq!(host_port("off"), Ok(None));
+        for text in ["127.0.0.1:8600", "consul:8600", "[::1]:53"] {
+            assert_eq!(host_port(text), Ok(Some(text.to_owned())));
+        }
+        for text in ["", "consul", "consul:0", ":53", "::1:53", "a b:53", "consul:65536", "dns://consul:53"] {
+            assert!(host_port(text).is_err(), "{text}");
+        }
+        assert_eq!(domain("dc.example."), Ok("dc.example".to_owned()));
+        for text in ["", ".", "a..b", "a b", &"x".repeat(64)] {
+            assert!(domain(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -30,6 +30,18 @@ macro_rules! setting {
 pub(super) const SETTINGS: &[Setting] = &[
     setting!("grpc", "address of the gRPC port", grpc, parse::address, |v: std::net::SocketAddr| v.to_string()),
     setting!("admin", "address of the admin HTTP port", admin, parse::address, |v: std::net::SocketAddr| v.to_string()),
+    Setting {
+        key: "consul_dns",
+        help: "HOST:PORT of Consul's DNS, asked for services while its HTTP API fails; off = never",
+        set: |config, text| parse::host_port(text).map(|value| config.consul_dns = value),
+        get: |config| config.consul_dns.clone().unwrap_or_else(|| "off".to_owned()),
+    },
+    Setting {
+        key: "consul_dns_domain",
+        help: "domain of Consul's DNS",
+        set: |config, text| parse::domain(text).map(|value| config.consul_dns_domain = value),
+        get: |config| config.consul_dns_domain.clone(),
+    },
     setting!("advertise", "address to register: auto, IP or IP:PORT", advertise, parse::advertise, parse::show_advertise),
     setting!("workers", "worker threads; 0 = one per core", workers, workers, |v: usize| v.to_string()),
     setting!("reflection", "serve gRPC reflection of the router's services", reflection, parse::switch, parse::show_switch),

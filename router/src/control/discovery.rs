@@ -278,8 +278,12 @@ impl Discovery {
                 };
                 current.emptied = snapshot.stale == Some(Stale::Emptied);
                 current.waiting = self.tasks.spawn(next.changed(service.clone(), watch, self.reads.clone()));
-                self.reads.remember(&service, &instances).await;
-                self.apply(&service, instances, CHANGES_COALESCED);
+                if self.reads.has_dns() && matches!(snapshot.stale, Some(Stale::Failed(_))) {
+                    self.unfollow(&service);
+                } else {
+                    self.reads.remember(&service, &instances).await;
+                    self.apply(&service, instances, CHANGES_COALESCED);
+                }
             }
             Event::Catalog { next, names } => {
                 self.tasks.spawn(next.changed(self.reads.clone(), self.config.max_services));
@@ -305,6 +309,9 @@ impl Discovery {
     fn take(&mut self, service: &Arc<str>, instances: Instances) {
         if !self.entries.contains_key(service) {
             self.make_room();
+        } else if self.reads.has_dns() && self.is_followed(service) {
+            // Read while the watch was blind, which knows better by now.
+            return self.publish_within(ANSWER_COALESCED);
         }
         if !self.watches.contains_key(service) && self.watches.len() < self.config.max_watches {
             self.watch(service);
@@ -317,7 +324,7 @@ impl Discovery {
     /// Puts what the registry says of a service into the directory.
     fn apply(&mut self, service: &Arc<str>, instances: Instances, within: Duration) {
         let now_ms = self.clock.now_ms();
-        let watched = self.watches.contains_key(service);
+        let watched = self.is_followed(service);
         let fresh_until_ms = if watched { u64::MAX } else { now_ms + millis(self.config.cache_ttl) };
         let entry = self.entries.entry(service.clone()).or_insert_with(|| {
             let usage = Arc::new(Usage::default());
@@ -339,6 +346,23 @@ impl Discovery {
         let instances = &entry.instances;
         self.grpc.retain(|grpc, of| of != service || entry.is_held() || offers::offers(instances, grpc));
         self.publish_within(within);
+    }
+
+    /// Whether a watch keeps the service current. With a second source, one that cannot read the registry does not.
+    fn is_followed(&self, service: &Arc<str>) -> bool {
+        let blind =
+            |watch: &Watch| matches!(watch.handle.latest().stale, Some(Stale::Failed(_) | Stale::NeverRead));
+        self.watches.get(service).is_some_and(|watch| !(self.reads.has_dns() && blind(watch)))
+    }
+
+    /// The service's watch has become blind: calls have it read again in `cache_ttl`, by whatever source answers then.
+    fn unfollow(&mut self, service: &Arc<str>) {
+        if let Some(entry) = self.entries.get_mut(service)
+            && entry.service.fresh_until_ms == u64::MAX
+        {
+            entry.extend(self.clock.now_ms() + millis(self.config.cache_ttl));
+            self.publish_within(CHANGES_COALESCED);
+        }
     }
 
     /// The registry did not answer: what is known stays, and is asked for again a little later.

@@ -1,8 +1,15 @@
 //! How old our knowledge of the registry is: fail static, and say so.
 
-use crate::directory::Clock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use crate::{directory::Clock, plane::millis};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 use tracing::{info, warn};
+
+/// While services are looked up by DNS, known ones ask the HTTP API no more often than this, all together: one that
+/// answers with errors is not to be hammered (complaints row 5), and its return is noticed by the next call.
+const TRIED_AGAIN: Duration = Duration::from_secs(5);
 
 /// When the registry last answered. Shared by everything that asks it.
 #[derive(Debug)]
@@ -10,12 +17,27 @@ pub(crate) struct Freshness {
     clock: Clock,
     answered_ms: AtomicU64,
     failing: AtomicBool,
+    tried_ms: AtomicU64,
+    /// Whether the last service that was read came by DNS.
+    by_dns: AtomicBool,
+    /// Look-ups by DNS.
+    pub(crate) dns_lookups: AtomicU64,
+    /// Those that DNS did not answer, or with an error.
+    pub(crate) dns_failures: AtomicU64,
 }
 
 impl Freshness {
     /// Starts with a registry that has not answered yet.
     pub(crate) fn new(clock: Clock) -> Self {
-        Freshness { clock, answered_ms: AtomicU64::new(0), failing: AtomicBool::new(false) }
+        Freshness {
+            clock,
+            answered_ms: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
+            tried_ms: AtomicU64::new(0),
+            by_dns: AtomicBool::new(false),
+            dns_lookups: AtomicU64::new(0),
+            dns_failures: AtomicU64::new(0),
+        }
     }
 
     /// Notes a good answer.
@@ -24,6 +46,36 @@ impl Freshness {
         if self.failing.swap(false, Relaxed) {
             info!("the registry answers again");
         }
+        if self.by_dns.swap(false, Relaxed) {
+            info!("services are looked up by the registry's HTTP API again");
+        }
+    }
+
+    /// Notes a service that DNS has answered for.
+    pub(crate) fn answered_by_dns(&self) {
+        if !self.by_dns.swap(true, Relaxed) {
+            warn!(
+                "services are looked up by the registry's DNS: it names healthy instances, without versions, \
+                 capacities and gRPC services"
+            );
+        }
+    }
+
+    /// Where services are looked up: `http` or `dns`.
+    pub(crate) fn source(&self) -> &'static str {
+        if self.by_dns.load(Relaxed) { "dns" } else { "http" }
+    }
+
+    /// Whether the last request had no good answer.
+    pub(crate) fn failing(&self) -> bool {
+        self.failing.load(Relaxed)
+    }
+
+    /// Whether it is time to try a failing HTTP API again; says so to one caller.
+    pub(crate) fn try_again(&self) -> bool {
+        let now_ms = self.clock.now_ms();
+        let due = |tried_ms: u64| (now_ms >= tried_ms + millis(TRIED_AGAIN)).then_some(now_ms);
+        self.tried_ms.fetch_update(Relaxed, Relaxed, due).is_ok()
     }
 
     /// Notes a request without a good answer.

@@ -2,9 +2,11 @@
 //!
 //! Lists, health and the search for gRPC services read through here, and the directory reads services afresh
 //! through here, so that all of them share one memory and one bound on what the registry is asked. While the
-//! registry cannot be asked the last answers stay in use (fail static), except in [`Reads::service_now`].
+//! registry cannot be asked the last answers stay in use (fail static), except in [`Reads::service_now`]. With a DNS
+//! server to fall back to, services are then looked up there.
 
 use super::{
+    dns::{self, Dns},
     freshness::Freshness,
     instances::{Instances, Known},
     offers::Offers,
@@ -14,10 +16,11 @@ use crate::config::Config;
 use futures_util::{StreamExt, stream};
 use moka::{Expiry, future::Cache};
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
-use switchboard_registry::{Client, Error, Instance, Query};
+use switchboard_registry::{Client, Error, Indexed, Instance, Query};
+use tokio::time::timeout;
 use tracing::debug;
 
 /// Names of all services in the catalogue, sorted.
@@ -25,6 +28,11 @@ pub(crate) type Names = Arc<[Arc<str>]>;
 
 /// Services that one list or search reads at the same time.
 pub(crate) const SCAN_AT_ONCE: usize = 8;
+
+/// How much earlier than DNS the HTTP API is asked: it knows more. A look-up waits for it that long at most.
+const HEAD_START: Duration = Duration::from_secs(1);
+/// The same while it fails: enough for an answer, should it be back.
+const HEAD_START_FAILING: Duration = Duration::from_millis(50);
 
 /// Why the registry could not be read, fit for a client's eyes. Details are in the log.
 pub(crate) type Reason = Arc<str>;
@@ -35,6 +43,7 @@ pub(crate) struct Reads {
     client: Client,
     freshness: Arc<Freshness>,
     resolver: Resolver,
+    dns: Option<Dns>,
     services: Cache<Arc<str>, Instances>,
     names: Cache<(), Names>,
     /// The last good answers, whatever their age.
@@ -76,6 +85,9 @@ impl Reads {
             client,
             freshness,
             resolver: Resolver::new(),
+            dns: config.consul_dns.as_ref().map(|address| {
+                Dns::new(address, &config.consul_dns_domain, config.registry.datacenter.as_deref())
+            }),
             services: Cache::builder()
                 .max_capacity(max_services)
                 .expire_after(Remembered { usual: config.cache_ttl, unhealthy: config.negative_ttl })
@@ -91,6 +103,11 @@ impl Reads {
     /// The registry's client, for what is not a read.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Whether services can be looked up by DNS while the HTTP API fails.
+    pub(crate) fn has_dns(&self) -> bool {
+        self.dns.is_some()
     }
 
     /// When the registry last answered.
@@ -207,10 +224,84 @@ impl Reads {
     }
 
     async fn ask(&self, name: &Arc<str>) -> Result<Instances, Reason> {
-        let answer = self.noted(self.client.health(name, &Query::default()).await)?;
-        let instances = self.resolved(&answer.value).await;
+        match &self.dns {
+            None => self.take(name, self.client.health(name, &Query::default()).await).await,
+            Some(dns) => self.ask_either(dns, name).await,
+        }
+    }
+
+    /// Asks the HTTP API, and DNS if that is out of order or does not answer soon.
+    ///
+    /// An empty answer of DNS is no answer: it would mean that the service is unknown, or has no healthy instance,
+    /// or is hidden by an ACL. What is known stays then, and what is not known stays so.
+    async fn ask_either(&self, dns: &Dns, name: &Arc<str>) -> Result<Instances, Reason> {
+        let last = self.last_services.get(name).await;
+        let failing = self.freshness.failing();
+        if failing && last.is_some() && !self.freshness.try_again() {
+            return self.ask_dns(dns, name, last).await;
+        }
+        let query = Query::default();
+        let http = self.client.health(name, &query);
+        tokio::pin!(http);
+        match timeout(if failing { HEAD_START_FAILING } else { HEAD_START }, &mut http).await {
+            Ok(Err(error)) if is_outage(&error) => {
+                let reason = self.noted::<()>(Err(error)).err();
+                let found = self.ask_dns(dns, name, last).await;
+                found.map_err(|by_dns| {
+                    reason.map_or(by_dns.clone(), |http| format!("{http}, and {by_dns}").into())
+                })
+            }
+            Ok(answer) => self.take(name, answer).await,
+            Err(_) => {
+                self.freshness.failed("it takes too long to answer");
+                tokio::select! {
+                    // An answer that is there counts for more than one that knows less.
+                    biased;
+                    answer = &mut http => self.take(name, answer).await,
+                    // Without help from DNS the HTTP API gets all of its time.
+                    Ok(found) = self.ask_dns(dns, name, last) => Ok(found),
+                }
+            }
+        }
+    }
+
+    async fn ask_dns(
+        &self,
+        dns: &Dns,
+        name: &Arc<str>,
+        last: Option<Instances>,
+    ) -> Result<Instances, Reason> {
+        self.freshness.dns_lookups.fetch_add(1, Relaxed);
+        let found = dns.instances(name).await.inspect_err(|_| {
+            self.freshness.dns_failures.fetch_add(1, Relaxed);
+        })?;
+        if found.is_empty() {
+            return Err("its DNS names no healthy instance".into());
+        }
+        self.freshness.answered_by_dns();
+        // Always over the last answer of HTTP: what DNS adds is never kept.
+        let merged = dns::merge(name, last.as_deref().unwrap_or_default(), &found);
+        Ok(self.resolved(&merged).await)
+    }
+
+    /// Takes over an answer of the HTTP API.
+    async fn take(
+        &self,
+        name: &Arc<str>,
+        answer: Result<Indexed<Vec<Instance>>, Error>,
+    ) -> Result<Instances, Reason> {
+        let instances = self.resolved(&self.noted(answer)?.value).await;
         self.last_services.insert(name.clone(), instances.clone()).await;
         Ok(instances)
+    }
+}
+
+/// Whether the HTTP API is out of order, rather than refusing this one request.
+fn is_outage(error: &Error) -> bool {
+    match error {
+        Error::Unreachable { .. } | Error::Timeout { .. } => true,
+        Error::Status { status, .. } => *status >= 500 || *status == 429,
+        _ => false,
     }
 }
 

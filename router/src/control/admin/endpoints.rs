@@ -30,6 +30,8 @@ pub(super) struct Endpoints {
 struct Registry {
     address: String,
     reachable: bool,
+    /// Where services are looked up now: `http` or `dns`.
+    source: &'static str,
     stale_seconds: f64,
 }
 
@@ -107,6 +109,7 @@ pub(super) fn of(shown: &Shown) -> Endpoints {
         registry: Registry {
             address: shown.config.registry.address.clone(),
             reachable: shown.freshness.reachable(),
+            source: shown.freshness.source(),
             stale_seconds: shown.freshness.stale_seconds(),
         },
         services,

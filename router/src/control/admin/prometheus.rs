@@ -26,6 +26,8 @@ pub(super) fn render(shown: &Shown) -> String {
     gauge("registry_stale_seconds", stale, shown.freshness.stale_seconds());
     let reachable = "Whether the last request to the registry had an answer";
     gauge("registry_reachable", reachable, f64::from(u8::from(shown.freshness.reachable())));
+    let dns = "Whether services are looked up by Consul's DNS instead of its HTTP API";
+    gauge("registry_source_dns", dns, f64::from(u8::from(shown.freshness.source() == "dns")));
     gauge("registry_watches", "Services followed by a watch", counters.watches.load(Relaxed) as f64);
     gauge("directory_services", "Services in the directory", services.len() as f64);
     gauge("directory_instances_known", "Instances in the directory", known as f64);
@@ -41,6 +43,12 @@ pub(super) fn render(shown: &Shown) -> String {
             &admin.cut,
         ),
         ("directory_snapshots_total", "Directories that were published", &counters.snapshots),
+        ("registry_dns_lookups_total", "Look-ups of services by DNS", &shown.freshness.dns_lookups),
+        (
+            "registry_dns_failures_total",
+            "Look-ups by DNS without a usable answer",
+            &shown.freshness.dns_failures,
+        ),
         ("lookups_total", "Look-ups of worker threads", &counters.lookups),
         ("lookups_missing_total", "Look-ups of names that nobody registered", &counters.missing),
         ("lookups_failed_total", "Look-ups that the registry did not answer", &counters.lookups_failed),

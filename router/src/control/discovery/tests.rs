@@ -1,5 +1,7 @@
 //! The directory against the embedded registry: what worker threads ask and what they are told.
 
+mod by_dns;
+
 use super::*;
 use crate::{control::freshness::Freshness, directory::Endpoint};
 use std::sync::mpsc::{Receiver, channel};
