@@ -287,7 +287,7 @@ impl<S: Source> Watcher<S> {
 
     fn accept(&mut self, read: Indexed<<S::View as View>::Value>, full: bool) {
         self.backoff.reset();
-        self.not_before = Instant::now();
+        self.not_before = Instant::now() + S::View::pause_after(&read.value);
         // 0 would turn blocking reads into a busy loop.
         let index = read.index.max(1);
         if !full && index < self.index {

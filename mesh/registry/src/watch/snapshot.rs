@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::instance::{Instance, Status};
+
+/// What a name costs a reader of the catalogue, which Consul always sends whole: after 100,000 names, some 4 MB, it is
+/// not read again for a second. Up to 10,000 names the pace of every watch, ten reads a second, is the slower one.
+const PAUSE_PER_NAME: Duration = Duration::from_micros(10);
 
 /// Says why a snapshot may be out of date.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +80,9 @@ pub trait View: Clone + Send + Sync + sealed::Sealed + 'static {
     /// Compares without regard to age.
     #[doc(hidden)]
     fn is(&self, value: &Self::Value) -> bool;
+    /// Says how long to leave the registry alone after a read of this size.
+    #[doc(hidden)]
+    fn pause_after(value: &Self::Value) -> Duration;
     /// Tells whether a call could go anywhere.
     #[doc(hidden)]
     fn is_usable(&self) -> bool;
@@ -114,6 +121,10 @@ impl View for Snapshot {
         self.instances == *value
     }
 
+    fn pause_after(_: &Vec<Instance>) -> Duration {
+        Duration::ZERO
+    }
+
     fn is_usable(&self) -> bool {
         self.passing().next().is_some()
     }
@@ -144,6 +155,10 @@ impl View for CatalogSnapshot {
 
     fn is(&self, value: &BTreeMap<String, Vec<String>>) -> bool {
         self.services == *value
+    }
+
+    fn pause_after(services: &BTreeMap<String, Vec<String>>) -> Duration {
+        PAUSE_PER_NAME.saturating_mul(u32::try_from(services.len()).unwrap_or(u32::MAX))
     }
 
     fn is_usable(&self) -> bool {

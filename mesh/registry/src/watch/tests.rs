@@ -197,6 +197,46 @@ async fn a_flapping_service_costs_ten_reads_and_at_most_twenty_updates_a_second(
     }
 }
 
+/// A catalogue of `names` names that is another one at each read.
+struct Catalogue {
+    names: usize,
+    reads: Arc<Mutex<Vec<u64>>>,
+    slots: Arc<Semaphore>,
+}
+
+impl Source for Catalogue {
+    type View = CatalogSnapshot;
+
+    fn name(&self) -> &str {
+        "catalogue"
+    }
+
+    fn slots(&self) -> &Arc<Semaphore> {
+        &self.slots
+    }
+
+    async fn read(&self, index: u64) -> Result<Indexed<BTreeMap<String, Vec<String>>>, Error> {
+        let mut reads = self.reads.lock().unwrap();
+        reads.push(index);
+        let first = reads.len();
+        let value = (first..first + self.names).map(|n| (format!("agent-{n:06}"), Vec::new())).collect();
+        Ok(Indexed { value, index: first as u64 })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_catalogue_that_always_changes_is_read_ten_times_a_second_or_once_for_100_000_names() {
+    for (names, at_least, at_most) in [(10, 95, 102), (5_000, 95, 102), (100_000, 9, 11)] {
+        let reads: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let slots = Arc::new(Semaphore::new(1));
+        let watch = start(Catalogue { names, reads: reads.clone(), slots }, StdRng::seed_from_u64(7));
+        tokio::time::sleep(seconds(10)).await;
+        let count = reads.lock().unwrap().len();
+        assert!((at_least..=at_most).contains(&count), "{names} names: {count} reads in 10 s");
+        assert_eq!(watch.latest().services.len(), names);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lone_change_is_published_at_once() {
     let script = Script::new(|number, _| match number {
