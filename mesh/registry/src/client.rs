@@ -17,6 +17,9 @@ use crate::wire::{HealthEntry, RegisterBody, ServicePart, go_duration};
 
 /// Ten thousand instances with full meta would be 80 MB; a real mesh has hundreds.
 const MAX_BODY_BYTES: usize = 32 << 20;
+/// A catalogue of 100,000 names takes 20 ms to decode: from this size on that is done on a thread of its own, so that the
+/// caller's runtime goes on.
+const LARGE_BODY_BYTES: usize = 256 << 10;
 /// Of an error's body, what one log line may hold.
 const MAX_EXCERPT_BYTES: usize = 256;
 /// Open blocking reads of one client. With the next constant below 128 connections, of the 200 that an agent allows
@@ -175,7 +178,7 @@ impl Client {
         let request = self.inner.http.request(Method::GET, url.clone());
         let found: ServicePart = match self.short(url.clone(), request).await {
             Err(Error::Status { status: 404, .. }) => return Ok(None),
-            answer => self.decode(&url, &answer?.body)?,
+            answer => self.decode(&url, answer?.body).await?,
         };
         Ok(found.instance(String::new(), None, Status::Passing))
     }
@@ -219,7 +222,7 @@ impl Client {
         let url = self.url(&["v1", "status", "leader"]);
         let request = self.inner.http.request(Method::GET, url.clone());
         let answer = self.short(url.clone(), request).await?;
-        let leader: String = self.decode(&url, &answer.body)?;
+        let leader: String = self.decode(&url, answer.body).await?;
         Ok(Some(leader).filter(|leader| !leader.is_empty()))
     }
 
@@ -228,7 +231,11 @@ impl Client {
         &self.inner.blocking
     }
 
-    async fn read<T: DeserializeOwned>(&self, mut url: Url, query: &Query) -> Result<Indexed<T>, Error> {
+    async fn read<T: DeserializeOwned + Send + 'static>(
+        &self,
+        mut url: Url,
+        query: &Query,
+    ) -> Result<Indexed<T>, Error> {
         if query.stale {
             url.query_pairs_mut().append_pair("stale", "");
         }
@@ -247,7 +254,7 @@ impl Client {
             // Consul answers up to a sixteenth later than asked, to spread its clients.
             self.send(&url, request, wait + wait / 16 + self.inner.config.request_timeout).await?
         };
-        Ok(Indexed { value: self.decode(&url, &answer.body)?, index: answer.index })
+        Ok(Indexed { value: self.decode(&url, answer.body).await?, index: answer.index })
     }
 
     async fn short(&self, url: Url, request: reqwest::RequestBuilder) -> Result<Answer, Error> {
@@ -305,11 +312,23 @@ impl Client {
         Ok(Answer { index: index.unwrap_or(0), body })
     }
 
-    fn decode<T: DeserializeOwned>(&self, url: &Url, body: &[u8]) -> Result<T, Error> {
-        serde_json::from_slice(body).map_err(|error| Error::Decode {
+    async fn decode<T>(&self, url: &Url, body: Vec<u8>) -> Result<T, Error>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let decoded = if body.len() < LARGE_BODY_BYTES {
+            serde_json::from_slice(&body).map_err(|error| error.to_string())
+        } else {
+            let decoding = tokio::task::spawn_blocking(move || serde_json::from_slice(&body));
+            decoding
+                .await
+                .map_err(|error| error.to_string())
+                .and_then(|decoded| decoded.map_err(|error| error.to_string()))
+        };
+        decoded.map_err(|reason| Error::Decode {
             address: self.inner.config.address.clone(),
             path: url.path().to_owned(),
-            reason: error.to_string(),
+            reason,
         })
     }
 
