@@ -358,31 +358,21 @@ impl Plane {
         }
     }
 
-    /// The registry does not know it.
-    pub(crate) fn lookup_missing(&mut self, lookup: &Lookup) {
+    /// The registry does not know it, but IDs that are near.
+    pub(crate) fn lookup_missing(&mut self, lookup: &Lookup, nearest: &[String]) {
         for call in self.parked.remove(lookup).unwrap_or_default() {
             if !self.is_parked(call) {
                 continue;
             }
             let error = match (lookup, self.calls.get(call.0).and_then(|call| call.target.as_ref())) {
                 (Lookup::Service(service), Some(Target::Id { id, .. })) => {
-                    let nearest = crate::error::nearest(id, self.known_ids());
-                    Error::unknown_id(id, service, &nearest)
+                    Error::unknown_id(id, service, nearest)
                 }
                 (Lookup::Service(service), _) => Error::no_instance(service, 0, None),
                 (Lookup::GrpcService(name), _) => Error::unknown_grpc_service(name),
             };
             self.fail(call.0, error);
         }
-    }
-
-    /// Client IDs of all services in the catalogue that have one.
-    fn known_ids(&self) -> impl Iterator<Item = String> {
-        self.directory
-            .catalog
-            .iter()
-            .filter_map(|service| switchboard_registry::ids::ClientId::from_service(service))
-            .map(|id| id.to_string())
     }
 
     /// The registry cannot be asked.

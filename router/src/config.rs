@@ -178,7 +178,8 @@ pub struct Config {
     pub max_connections_per_source: usize,
     /// Calls in flight; more are refused with `RESOURCE_EXHAUSTED`.
     pub max_calls_in_flight: usize,
-    /// Services in the directory.
+    /// Services in the directory: those that are called, not those that are registered. One more puts out the one that was
+    /// called longest ago, which costs its next call a look-up. Also what one list, or the search for a gRPC service, reads.
     pub max_services: usize,
     /// Services followed by a blocking query.
     pub max_watches: usize,

@@ -6,7 +6,10 @@
 //! behind the `Arc`s of [`Load`] and [`Usage`], which the builder carries over by instance and service.
 //! Nothing here talks to the registry.
 
+mod nearest;
+
 pub use crate::balance::Load;
+pub use nearest::nearest;
 pub use switchboard_registry::Limits;
 
 use crate::call::Budget;
@@ -29,8 +32,6 @@ pub struct Directory {
     pub services: HashMap<Arc<str>, Arc<Service>>,
     /// Full gRPC service name (`demo.EchoBidi`) -> Consul service that registered it (routing rule (c)).
     pub grpc_services: HashMap<Arc<str>, Arc<str>>,
-    /// Names of all services in the catalogue, sorted; for "did you mean".
-    pub catalog: Arc<[Arc<str>]>,
 }
 
 /// One service and its instances.

@@ -70,8 +70,6 @@ pub struct Error {
 
 /// Longest part of a client's own text that is repeated in a message.
 const QUOTE_MAX: usize = 80;
-/// How many "did you mean" names are given.
-const NEAREST: usize = 3;
 
 impl Error {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
@@ -170,16 +168,6 @@ impl From<Error> for tonic::Status {
     }
 }
 
-/// The registered IDs nearest to `id`, best first: as many as are near enough, at most three.
-pub fn nearest(id: &str, known: impl Iterator<Item = String>) -> Vec<String> {
-    let mut scored: Vec<(usize, String)> = known
-        .map(|name| (strsim::damerau_levenshtein(id, &name), name))
-        .filter(|(distance, name)| *distance <= 2.max(id.len().min(name.len()) / 3))
-        .collect();
-    scored.sort();
-    scored.into_iter().take(NEAREST).map(|(_, name)| name).collect()
-}
-
 /// Client text made fit for a message: printable ASCII, quoted, of bounded length.
 fn quote(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(QUOTE_MAX)];
@@ -246,13 +234,5 @@ mod tests {
         assert!(percent_encode(&error.message).bytes().all(|b| (0x20..=0x7e).contains(&b)));
         assert_eq!(percent_encode("50% é"), "50%25 %C3%A9");
         assert!(quote(&[b'x'; 500]).len() < 100);
-    }
-
-    #[test]
-    fn nearest_names_are_near_and_few() {
-        let known = ["echo-agent", "ocho-agent", "weather-tool", "echo2-agent", "echos-agent"];
-        let names = nearest("ehco-agent", known.iter().map(ToString::to_string));
-        assert_eq!(names.first().map(String::as_str), Some("echo-agent"));
-        assert!(names.len() <= 3 && !names.contains(&"weather-tool".to_owned()));
     }
 }

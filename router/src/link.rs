@@ -25,8 +25,8 @@ pub enum Lookup {
 pub enum Update {
     /// The directory as of now.
     Snapshot(Arc<Directory>),
-    /// The registry was asked just now and does not know it.
-    Missing(Lookup),
+    /// The registry was asked just now and does not know it; with the nearest client IDs that it does know.
+    Missing(Lookup, Arc<[String]>),
     /// The registry could not be asked; the text says why, fit for a client's eyes.
     LookupFailed(Lookup, Arc<str>),
     /// A client connection, accepted elsewhere, is this worker's from now on.

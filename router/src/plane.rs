@@ -404,7 +404,7 @@ impl Plane {
     pub(crate) fn update(&mut self, update: Update) {
         match update {
             Update::Snapshot(directory) => self.swap_directory(directory),
-            Update::Missing(lookup) => self.lookup_missing(&lookup),
+            Update::Missing(lookup, nearest) => self.lookup_missing(&lookup, &nearest),
             Update::LookupFailed(lookup, why) => self.lookup_failed(&lookup, &why),
             Update::Connection(..) => {}
             Update::GoAway => self.drain_all(),

@@ -90,7 +90,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("upstream_header_list_max", "bytes of headers or trailers accepted from backends", upstream_http2.header_list_max, parse::window, |v: u32| v.to_string()),
     setting!("upstream_stream_window", "bytes a backend may send ahead on one call", upstream_http2.stream_window, parse::window, |v: u32| v.to_string()),
     setting!("upstream_connection_window", "bytes a backend may send ahead on one connection", upstream_http2.connection_window, parse::window, |v: u32| v.to_string()),
-    setting!("max_services", "services kept in the directory", max_services, parse::count, |v: usize| v.to_string()),
+    setting!("max_services", "services kept in the directory, and read for one list", max_services, parse::count, |v: usize| v.to_string()),
     setting!("max_watches", "services followed by a blocking query; the rest is re-read", max_watches, parse::count, |v: usize| v.to_string()),
     setting!("cache_ttl", "age after which an unwatched service is read again", cache_ttl, parse::positive, parse::show_duration),
     setting!("negative_ttl", "how long an unknown name stays unknown without asking again", negative_ttl, parse::positive, parse::show_duration),

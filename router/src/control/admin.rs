@@ -119,7 +119,7 @@ async fn page(State(shown): State<Arc<Shown>>) -> Html<String> {
     let state = unready(&shown).map_or("ready".to_owned(), |why| format!("not ready: {why}"));
     let stale = shown.freshness.stale_seconds();
     let view = shown.view.borrow();
-    let (services, catalog) = (view.directory.services.len(), view.directory.catalog.len());
+    let (services, catalog) = (view.directory.services.len(), view.catalog.len());
     Html(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Switchboard router</title>\
          <body style=\"font-family:sans-serif;max-width:40em;margin:2em auto\"><h1>Switchboard router</h1>\

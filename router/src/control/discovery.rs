@@ -24,6 +24,7 @@ use crate::{
 };
 pub(crate) use entry::Loads;
 use entry::{Change, Entry};
+use grpc::Rescan;
 use moka::future::Cache;
 use std::{
     collections::{HashMap, HashSet},
@@ -59,6 +60,8 @@ pub(crate) struct View {
     pub(crate) directory: Arc<Directory>,
     /// Its services with all that is known of them.
     pub(crate) services: HashMap<Arc<str>, ServiceView>,
+    /// Names of all services in the registry, sorted.
+    pub(crate) catalog: Names,
 }
 
 /// What is known of one service beside what worker threads need.
@@ -84,8 +87,8 @@ pub(crate) struct Counters {
 
 /// The outcome of something that ran beside the author.
 enum Event {
-    /// A service was read because of a look-up; with the catalogue's names if it has no instance.
-    Read { service: Arc<str>, answer: Result<Instances, Reason>, names: Option<Names> },
+    /// A service was read because of a look-up; with the names near its own if it is not there.
+    Read { service: Arc<str>, answer: Result<Instances, Reason>, nearest: Nearest },
     /// A watch saw a change.
     Watched {
         service: Arc<str>,
@@ -101,6 +104,9 @@ enum Event {
     /// The catalogue's names changed.
     Catalog { next: watching::Catalog, names: Names },
 }
+
+/// Client IDs near one that nobody registered.
+type Nearest = Arc<[String]>;
 
 /// One service's watch: it ends when this is dropped.
 struct Watch {
@@ -129,16 +135,18 @@ pub(crate) struct Discovery {
     counters: Arc<Counters>,
     tasks: JoinSet<Event>,
     asking: HashSet<Lookup>,
-    missing: Cache<Lookup, ()>,
+    missing: Cache<Lookup, Nearest>,
     entries: HashMap<Arc<str>, Entry>,
     grpc: HashMap<Arc<str>, Arc<str>>,
     catalog: Names,
+    rescan: Rescan,
     watches: HashMap<Arc<str>, Watch>,
     next_watch: u64,
     directory: Arc<Directory>,
+    /// Directories that worker threads may still hold. They are freed here, not in an event loop.
+    retired: Vec<Arc<Directory>>,
     /// When the changes so far are published; `None` while there are none.
     publish_at: Option<Instant>,
-    rescanning: bool,
 }
 
 impl Discovery {
@@ -166,11 +174,12 @@ impl Discovery {
             entries: HashMap::new(),
             grpc: HashMap::new(),
             catalog: Names::default(),
+            rescan: Rescan::default(),
             watches: HashMap::new(),
             next_watch: 0,
             directory: Arc::default(),
+            retired: Vec::new(),
             publish_at: None,
-            rescanning: false,
         };
         (discovery, seen, counters)
     }
@@ -178,7 +187,7 @@ impl Discovery {
     /// Answers look-ups until the task is dropped.
     pub(crate) async fn run(mut self) {
         let catalog = watching::Catalog::of(&self.reads.client().watch_catalog());
-        self.tasks.spawn(catalog.changed(self.reads.clone(), self.config.max_services));
+        self.tasks.spawn(catalog.changed(self.reads.clone()));
         let mut sweep = interval(SWEEP);
         let mut workers_gone = false;
         loop {
@@ -206,19 +215,22 @@ impl Discovery {
         self.counters.lookups.fetch_add(1, Relaxed);
         if self.answered_by_directory(&lookup) {
             self.publish_within(ANSWER_COALESCED);
-        } else if self.missing.get(&lookup).await.is_some() {
-            self.say_missing(lookup);
+        } else if let Some(nearest) = self.missing.get(&lookup).await {
+            self.say_missing(lookup, &nearest);
         } else if self.asking.insert(lookup.clone()) {
             let reads = self.reads.clone();
             match lookup {
-                Lookup::Service(service) => self.tasks.spawn(async move {
-                    let answer = reads.service_now(&service).await;
-                    let names = match &answer {
-                        Ok(instances) if instances.is_empty() => reads.names().await.ok(),
-                        _ => None,
-                    };
-                    Event::Read { service, answer, names }
-                }),
+                Lookup::Service(service) => {
+                    let catalog = self.catalog.clone();
+                    self.tasks.spawn(async move {
+                        let answer = reads.service_now(&service).await;
+                        let nearest = match &answer {
+                            Ok(instances) if instances.is_empty() => reads.nearest(&service, catalog).await,
+                            _ => Nearest::default(),
+                        };
+                        Event::Read { service, answer, nearest }
+                    })
+                }
                 Lookup::GrpcService(grpc) => self.tasks.spawn(async move {
                     let answer = grpc::search(&reads, &grpc).await;
                     Event::Searched { grpc, answer }
@@ -239,18 +251,13 @@ impl Discovery {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Read { service, answer, names } => {
+            Event::Read { service, answer, nearest } => {
                 let lookup = Lookup::Service(service.clone());
                 self.asking.remove(&lookup);
                 match answer {
                     Ok(instances) if instances.is_empty() && !self.entries.contains_key(&service) => {
-                        // The workers' "did you mean" needs the names, also before the catalogue's watch has them.
-                        if let Some(names) = names.filter(|_| self.catalog.is_empty()) {
-                            self.catalog = names;
-                            self.publish();
-                        }
-                        self.missing.insert(lookup.clone(), ()).await;
-                        self.say_missing(lookup);
+                        self.missing.insert(lookup.clone(), nearest.clone()).await;
+                        self.say_missing(lookup, &nearest);
                     }
                     Ok(instances) => self.take(&service, instances),
                     Err(reason) => self.failed(lookup, &reason),
@@ -265,8 +272,8 @@ impl Discovery {
                         self.take(&service, instances);
                     }
                     Ok(None) => {
-                        self.missing.insert(lookup.clone(), ()).await;
-                        self.say_missing(lookup);
+                        self.missing.insert(lookup.clone(), Nearest::default()).await;
+                        self.say_missing(lookup, &Nearest::default());
                     }
                     Err(reason) => self.failed(lookup, &reason),
                 }
@@ -286,18 +293,18 @@ impl Discovery {
                 }
             }
             Event::Catalog { next, names } => {
-                self.tasks.spawn(next.changed(self.reads.clone(), self.config.max_services));
+                self.tasks.spawn(next.changed(self.reads.clone()));
                 if names != self.catalog {
                     self.reads.remember_names(&names).await;
                     self.catalog = names;
                     // A name that was missing may be there now, and a better offer too.
                     self.missing.invalidate_all();
                     self.rescan();
-                    self.publish_within(CHANGES_COALESCED);
+                    self.show();
                 }
             }
             Event::Offers(answer) => {
-                self.rescanning = false;
+                self.rescanned();
                 if let Ok(offers) = answer {
                     self.remap(&offers);
                 }
@@ -377,9 +384,9 @@ impl Discovery {
         self.send(|| Update::LookupFailed(lookup.clone(), reason.clone()));
     }
 
-    fn say_missing(&self, lookup: Lookup) {
+    fn say_missing(&self, lookup: Lookup, nearest: &Nearest) {
         self.counters.missing.fetch_add(1, Relaxed);
-        self.send(|| Update::Missing(lookup.clone()));
+        self.send(|| Update::Missing(lookup.clone(), nearest.clone()));
     }
 
     fn watch(&mut self, service: &Arc<str>) {
@@ -408,26 +415,30 @@ impl Discovery {
             self.counters.snapshots.fetch_add(1, Relaxed);
             let services: HashMap<Arc<str>, Arc<Service>> =
                 self.entries.iter().map(|(name, entry)| (name.clone(), entry.service.clone())).collect();
-            self.directory = Arc::new(Directory {
-                services,
-                grpc_services: self.grpc.clone(),
-                catalog: self.catalog.clone(),
-            });
+            let next = Arc::new(Directory { services, grpc_services: self.grpc.clone() });
+            self.retired.push(std::mem::replace(&mut self.directory, next));
         }
+        self.show();
+        self.send(|| Update::Snapshot(self.directory.clone()));
+    }
+
+    /// Shows the rest of the control plane what is known now.
+    fn show(&self) {
         let services = self.entries.iter().map(|(name, entry)| {
             let watched = self.watches.contains_key(name);
             let (instances, loads) = (entry.instances.clone(), entry.loads.clone());
             (name.clone(), ServiceView { instances, watched, loads })
         });
-        self.view
-            .send_replace(Arc::new(View { directory: self.directory.clone(), services: services.collect() }));
-        self.send(|| Update::Snapshot(self.directory.clone()));
+        self.view.send_replace(Arc::new(View {
+            directory: self.directory.clone(),
+            services: services.collect(),
+            catalog: self.catalog.clone(),
+        }));
     }
 
     fn differs(&self) -> bool {
         let last = &self.directory;
         last.services.len() != self.entries.len()
-            || !Arc::ptr_eq(&last.catalog, &self.catalog)
             || last.grpc_services != self.grpc
             || self.entries.iter().any(|(name, entry)| {
                 last.services.get(name).is_none_or(|service| !Arc::ptr_eq(service, &entry.service))

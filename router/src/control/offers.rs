@@ -21,6 +21,14 @@ struct Rank {
     name: Arc<str>,
 }
 
+/// The services that are read for offers, at most `most`: those of agents, tools and workers last, which are reached by
+/// their IDs.
+pub(crate) fn worth_reading(names: &[Arc<str>], most: usize) -> Vec<Arc<str>> {
+    let (by_id, own): (Vec<_>, Vec<_>) =
+        names.iter().cloned().partition(|name| ClientId::from_service(name).is_some());
+    own.into_iter().chain(by_id).take(most).collect()
+}
+
 impl Offers {
     /// Reads the offers of all services.
     pub(crate) fn of(services: &[(Arc<str>, Instances)]) -> Self {

@@ -9,23 +9,27 @@ use super::{
     dns::{self, Dns},
     freshness::Freshness,
     instances::{Instances, Known},
-    offers::Offers,
+    offers::{self, Offers},
     resolve::Resolver,
 };
-use crate::config::Config;
+use crate::{config::Config, directory};
 use futures_util::{StreamExt, stream};
 use moka::{Expiry, future::Cache};
 use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
-use switchboard_registry::{Client, Error, Indexed, Instance, Query};
-use tokio::time::timeout;
+use switchboard_registry::{Client, ClientId, Error, Indexed, Instance, Kind, Query};
+use tokio::{sync::Semaphore, time::timeout};
 use tracing::debug;
 
 /// Names of all services in the catalogue, sorted.
 pub(crate) type Names = Arc<[Arc<str>]>;
 
+/// Names of the catalogue that are held, some 60 bytes each. Calls reach services beyond them as well.
+const MAX_NAMES: usize = 200_000;
+/// In a catalogue of that many names, what is near a name is searched on a thread of its own.
+const MANY_NAMES: usize = 2_000;
 /// Services that one list or search reads at the same time.
 pub(crate) const SCAN_AT_ONCE: usize = 8;
 
@@ -51,6 +55,8 @@ pub(crate) struct Reads {
     last_names: Mutex<Option<Names>>,
     /// The last search for offers, and when it began. The lock makes searches share one.
     offers: tokio::sync::Mutex<Option<(Instant, Arc<Offers>)>>,
+    /// One search among many names at a time.
+    searching: Semaphore,
     max_services: usize,
 }
 
@@ -96,6 +102,7 @@ impl Reads {
             last_services: Cache::builder().max_capacity(max_services).build(),
             last_names: Mutex::new(None),
             offers: tokio::sync::Mutex::new(None),
+            searching: Semaphore::new(1),
             max_services: config.max_services,
         }
     }
@@ -164,22 +171,44 @@ impl Reads {
         let began = Instant::now();
         let names = self.ask_names().await?;
         self.remember_names(&names).await;
-        let offers = Arc::new(Offers::of(&self.services_of(names.to_vec()).await?));
+        let names = offers::worth_reading(&names, self.max_services);
+        let offers = Arc::new(Offers::of(&self.services_of(names).await?));
         *last = Some((began, offers.clone()));
         Ok(offers)
     }
 
-    /// All services whose name passes the filter, sorted by name; a few are read at a time, and one that cannot
-    /// be read fails all.
-    pub(crate) async fn services_named(
-        &self,
-        filter: impl Fn(&str) -> bool,
-    ) -> Result<Vec<(Arc<str>, Instances)>, Reason> {
-        let names = self.names().await?;
-        self.services_of(names.iter().filter(|name| filter(name)).cloned().collect()).await
+    /// The client IDs of the catalogue that are near that of a service which nobody registered. `catalog` is what is
+    /// known of it; it is read if that is nothing.
+    pub(crate) async fn nearest(&self, service: &Arc<str>, catalog: Names) -> Arc<[String]> {
+        let names = if catalog.is_empty() { self.names().await.unwrap_or_default() } else { catalog };
+        if names.len() < MANY_NAMES {
+            return directory::nearest(service, &names).into();
+        }
+        let _turn = self.searching.acquire().await;
+        let service = service.clone();
+        let found = tokio::task::spawn_blocking(move || directory::nearest(&service, &names)).await;
+        found.unwrap_or_default().into()
     }
 
-    async fn services_of(&self, names: Vec<Arc<str>>) -> Result<Vec<(Arc<str>, Instances)>, Reason> {
+    /// The services of a kind, sorted.
+    pub(crate) async fn names_of(&self, kind: Kind) -> Result<Vec<Arc<str>>, Reason> {
+        let names = self.names().await?;
+        let prefix = format!("{kind}-");
+        let first = names.partition_point(|name| **name < *prefix);
+        let of_kind = names[first..].iter().take_while(|name| name.starts_with(&prefix));
+        Ok(of_kind.filter(|name| ClientId::from_service(name).is_some()).cloned().collect())
+    }
+
+    /// How many services one list may have read.
+    pub(crate) fn max_services(&self) -> usize {
+        self.max_services
+    }
+
+    /// These services in their order; a few are read at a time, and one that cannot be read fails all.
+    pub(crate) async fn services_of(
+        &self,
+        names: Vec<Arc<str>>,
+    ) -> Result<Vec<(Arc<str>, Instances)>, Reason> {
         let reads = names.into_iter().map(|name| async move {
             let instances = self.service(&name).await?;
             Ok((name, instances))
@@ -218,7 +247,7 @@ impl Reads {
 
     async fn ask_names(&self) -> Result<Names, Reason> {
         let answer = self.noted(self.client.services(&Query::default()).await)?;
-        let names = sorted_names(answer.value.into_keys(), self.max_services);
+        let names = sorted_names(answer.value.keys().map(String::as_str));
         *self.last_names.lock().unwrap_or_else(PoisonError::into_inner) = Some(names.clone());
         Ok(names)
     }
@@ -305,10 +334,7 @@ fn is_outage(error: &Error) -> bool {
     }
 }
 
-/// The catalogue's names as the directory holds them: sorted, and no more than `max`.
-pub(crate) fn sorted_names(names: impl Iterator<Item = String>, max: usize) -> Names {
-    let mut names: Vec<Arc<str>> = names.map(Arc::from).collect();
-    names.sort_unstable();
-    names.truncate(max);
-    names.into()
+/// The catalogue's names, which come sorted, as they are held.
+pub(crate) fn sorted_names<'a>(names: impl Iterator<Item = &'a str>) -> Names {
+    names.take(MAX_NAMES).map(Arc::from).collect()
 }

@@ -72,7 +72,9 @@ reasons! {
     NOT_READ ResourceExhausted "The instance did not read the call's messages for `starved_after`, and others waited for them" "Send when it reads";
     ROUTER_SHUTDOWN Unavailable "The router ended and the call outlasted its drain" "Call again";
     ENDPOINT_ILL_FORMED InvalidArgument "The endpoint of a registration is none" "Use `host:port`";
+    LIST_TOO_LONG ResourceExhausted "More services match a list than `max_services`" "Narrow it with a filter that is a part of the ID";
     TASK_ID_MISSING InvalidArgument "A task's status was asked for without its ID" "Set `task_id`";
+    TOO_MANY_WORKERS InvalidArgument "More workers are registered than `max_services`, so they are not all asked" "Say whose task it is in `worker_id`";
     TASK_UNKNOWN NotFound "No worker knows the task" "Name its worker; see how long it keeps its history";
     WORKERS_UNREACHABLE Unavailable "No worker knows the task, and some did not answer" "Call again";
 }

@@ -145,6 +145,17 @@ impl Error {
         error
     }
 
+    pub(crate) fn list_too_long(kind: &str, count: usize, most: usize) -> Self {
+        Error::new(
+            Reason::LIST_TOO_LONG,
+            format!(
+                "{count} {kind}s match, and a list holds {most} at most: narrow it with a filter that is a part of the ID, or raise max_services"
+            ),
+        )
+        .with("count", count.to_string())
+        .with("limit", most.to_string())
+    }
+
     pub(crate) fn lookup_timeout(name: &str) -> Self {
         Self::registry_unreachable(name, "it did not answer in time")
     }

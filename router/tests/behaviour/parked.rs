@@ -1,7 +1,10 @@
 //! Calls for a service that the directory does not hold wait, bounded, for one look-up that serves them all.
 
 use crate::support::*;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use switchboard_proto::agentplatform::TaskResponse;
 use switchboard_router::link::{Lookup, Update};
 
@@ -53,7 +56,7 @@ fn the_answer_that_nobody_is_registered_ends_them_all() {
         router.otherwise(Reply::Silence);
         let client = Client::connect(router.addr).await;
         let calls = park(&router, &client, 10).await;
-        router.send(|| Update::Missing(service()));
+        router.send(|| Update::Missing(service(), Arc::default()));
         for answer in answers(calls).await {
             assert_eq!((answer.status(), answer.reason().as_str()), (5, "ID_UNKNOWN"));
         }

@@ -15,6 +15,9 @@ use std::{
 };
 use switchboard_registry::{ClientId, Status};
 
+/// Names of the catalogue that are shown; it may have 100,000.
+const MAX_NAMES: usize = 1_000;
+
 /// The answer.
 #[derive(Debug, Serialize)]
 pub(super) struct Endpoints {
@@ -22,8 +25,10 @@ pub(super) struct Endpoints {
     services: Vec<Row>,
     /// gRPC service -> service that calls of it go to.
     grpc_services: BTreeMap<String, String>,
-    /// Names of all services in the registry.
+    /// Names of services in the registry, the first thousand.
     catalog: Vec<String>,
+    /// How many there are.
+    catalog_names: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -114,7 +119,8 @@ pub(super) fn of(shown: &Shown) -> Endpoints {
         },
         services,
         grpc_services: grpc.map(|(grpc, service)| (grpc.to_string(), service.to_string())).collect(),
-        catalog: view.directory.catalog.iter().map(ToString::to_string).collect(),
+        catalog: view.catalog.iter().take(MAX_NAMES).map(ToString::to_string).collect(),
+        catalog_names: view.catalog.len(),
     }
 }
 

@@ -5,8 +5,8 @@ use super::Shown;
 use crate::{
     balance::{Fitness, affinity},
     control::{discovery::ServiceView, instances::Known, probes::Found},
-    directory::{Endpoint, Service, Strategy},
-    error::{Reason, nearest},
+    directory::{Endpoint, Service, Strategy, nearest},
+    error::Reason,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -74,7 +74,7 @@ pub(super) fn of(shown: &Shown, asked: &Asked) -> Result<Explained, String> {
     };
     explained.service = Some(service.to_string());
     let Some(held) = view.directory.services.get(&service) else {
-        (explained.answer, explained.nearest) = not_held(&service, &view.directory.catalog);
+        (explained.answer, explained.nearest) = not_held(&service, &view.catalog);
         return Ok(explained);
     };
     let nothing = ServiceView::default();
@@ -101,9 +101,8 @@ fn not_held(service: &str, catalog: &[Arc<str>]) -> (String, Vec<String>) {
     if catalog.iter().any(|name| **name == *service) {
         return ("not in use: the first call has it read from the registry".to_owned(), Vec::new());
     }
-    let ids = catalog.iter().filter_map(|name| ClientId::from_service(name)).map(|id| id.to_string());
-    let id = ClientId::from_service(service).map_or_else(|| service.to_owned(), |id| id.to_string());
-    (format!("not registered: the registry is asked, then {}", Reason::ID_UNKNOWN), nearest(&id, ids))
+    let answer = format!("not registered: the registry is asked, then {}", Reason::ID_UNKNOWN);
+    (answer, nearest(service, catalog))
 }
 
 fn is_allowed(endpoint: &Endpoint, version: Option<&str>) -> bool {

@@ -28,6 +28,8 @@ pub(super) fn render(shown: &Shown) -> String {
     gauge("registry_reachable", reachable, f64::from(u8::from(shown.freshness.reachable())));
     let dns = "Whether services are looked up by Consul's DNS instead of its HTTP API";
     gauge("registry_source_dns", dns, f64::from(u8::from(shown.freshness.source() == "dns")));
+    let names = "Services registered, as far as they are known by name";
+    gauge("registry_catalog_names", names, view.catalog.len() as f64);
     gauge("registry_watches", "Services followed by a watch", counters.watches.load(Relaxed) as f64);
     gauge("directory_services", "Services in the directory", services.len() as f64);
     gauge("directory_instances_known", "Instances in the directory", known as f64);

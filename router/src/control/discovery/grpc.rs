@@ -6,7 +6,20 @@ use crate::control::{
     offers::Offers,
     reads::{Reads, Reason},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// A search reads every service of the catalogue: after it the registry is left alone for this long per service, so
+/// that a catalogue that always changes costs a thousand reads a second at most.
+const PAUSE_PER_READ: Duration = Duration::from_millis(1);
+
+/// When all offers are searched again.
+#[derive(Debug, Default)]
+pub(super) struct Rescan {
+    wanted: bool,
+    running: bool,
+    not_before: Option<Instant>,
+}
 
 impl Discovery {
     /// Sends calls of a gRPC service to `service`.
@@ -19,13 +32,32 @@ impl Discovery {
         self.grpc.insert(grpc, service.clone());
     }
 
-    /// Starts one search for better offers, if any gRPC service is in use.
+    /// Has better offers searched for, if any gRPC service is in use.
     pub(super) fn rescan(&mut self) {
-        if !self.grpc.is_empty() && !self.rescanning {
-            self.rescanning = true;
+        self.rescan.wanted = true;
+        self.start_rescan();
+    }
+
+    /// Starts the search that is wanted, once it may.
+    pub(super) fn start_rescan(&mut self) {
+        let early = self.rescan.not_before.is_some_and(|at| Instant::now() < at);
+        if !self.rescan.wanted || self.rescan.running || early {
+            return;
+        }
+        self.rescan.wanted = false;
+        if !self.grpc.is_empty() {
+            self.rescan.running = true;
             let reads = self.reads.clone();
             self.tasks.spawn(async move { Event::Offers(reads.offers_now().await) });
         }
+    }
+
+    /// A search has ended.
+    pub(super) fn rescanned(&mut self) {
+        self.rescan.running = false;
+        let reads = self.catalog.len().min(self.config.max_services);
+        let pause = PAUSE_PER_READ.saturating_mul(u32::try_from(reads).unwrap_or(u32::MAX));
+        self.rescan.not_before = Some(Instant::now() + pause);
     }
 
     /// Forgets assignments that another service now deserves; the next call looks them up.

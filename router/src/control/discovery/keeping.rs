@@ -12,6 +12,8 @@ const CACHED_UNUSED_MS: u64 = 60 * 1_000;
 impl Discovery {
     /// Ends what is not used, and emptiness that has lasted.
     pub(super) fn sweep(&mut self) {
+        self.retired.retain(|directory| Arc::strong_count(directory) > 1);
+        self.start_rescan();
         let now_ms = self.clock.now_ms();
         let unused: Vec<Arc<str>> = self
             .entries

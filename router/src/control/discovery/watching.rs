@@ -44,9 +44,9 @@ impl Catalog {
     }
 
     /// Waits for a change.
-    pub(super) async fn changed(mut self, reads: Arc<Reads>, max: usize) -> Event {
+    pub(super) async fn changed(mut self, reads: Arc<Reads>) -> Event {
         let snapshot = next(&mut self.0, &reads).await;
-        let names = sorted_names(snapshot.services.keys().cloned(), max);
+        let names = sorted_names(snapshot.services.keys().map(String::as_str));
         Event::Catalog { next: self, names }
     }
 }

@@ -53,7 +53,7 @@ fn view(services: &[(&str, u64, Vec<Known>)]) -> View {
         let instances = Instances::from(instances.clone());
         all.insert(name, ServiceView { instances, watched: true, ..ServiceView::default() });
     }
-    View { directory: Arc::new(directory), services: all }
+    View { directory: Arc::new(directory), services: all, ..View::default() }
 }
 
 fn probes() -> Probes {

@@ -1,7 +1,11 @@
 //! ListAgents, ListTools, ListWorkers: what is registered and has a healthy instance, as it describes itself.
 
 use super::Services;
-use crate::{control::instances::Instances, error::Error};
+use crate::{
+    control::{instances::Instances, reads::Reason},
+    error::Error,
+};
+use std::sync::Arc;
 use switchboard_proto::agentplatform::{AgentInfo, ToolInfo, ToolParameter, WorkerInfo};
 use switchboard_registry::{ClientId, Description, Kind, Parameter};
 use tonic::Status;
@@ -18,11 +22,11 @@ pub(super) struct Listed {
 impl Services {
     /// Everything of a kind that has a healthy instance and passes the filter, sorted by ID.
     pub(super) async fn list(&self, kind: Kind, filter: &str) -> Result<Vec<Listed>, Status> {
-        let of_kind = |name: &str| ClientId::from_service(name).is_some_and(|id| id.kind == kind);
-        let services = self.reads.services_named(of_kind).await;
-        let services =
-            services.map_err(|reason| Error::registry_failed(&format!("list of {kind}s"), &reason))?;
+        let failed = |reason: Reason| Error::registry_failed(&format!("list of {kind}s"), &reason);
         let filter = filter.trim().to_lowercase();
+        let names = self.reads.names_of(kind).await.map_err(failed)?;
+        let services = self.readable(names, kind, &filter)?;
+        let services = self.reads.services_of(services).await.map_err(failed)?;
         let mut listed: Vec<Listed> = services
             .iter()
             .filter_map(|(service, instances)| Listed::of(service, instances))
@@ -30,6 +34,21 @@ impl Services {
             .collect();
         listed.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(listed)
+    }
+
+    /// The services that a list reads. Of too many only those whose ID contains the filter, which needs no reading;
+    /// if those are too many as well, a list would be cut, and a cut list looks like a whole one.
+    fn readable(&self, mut names: Vec<Arc<str>>, kind: Kind, filter: &str) -> Result<Vec<Arc<str>>, Error> {
+        let most = self.reads.max_services();
+        if names.len() > most {
+            names.retain(|name| {
+                ClientId::from_service(name).is_some_and(|id| id.to_string().contains(filter))
+            });
+        }
+        if names.len() > most {
+            return Err(Error::list_too_long(kind.as_str(), names.len(), most));
+        }
+        Ok(names)
     }
 }
 

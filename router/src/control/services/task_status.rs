@@ -6,7 +6,7 @@
 use super::Services;
 use crate::{
     balance::affinity,
-    control::instances::Instances,
+    control::{instances::Instances, reads},
     directory::{Endpoint, Load},
     error::{Error, Reason},
 };
@@ -72,9 +72,12 @@ impl Services {
         if task_id.is_empty() {
             return Err(Error::invalid_field(Reason::TASK_ID_MISSING, "task_id", "say which task").into());
         }
-        let of_kind = |name: &str| ClientId::from_service(name).is_some_and(|id| id.kind == Kind::Worker);
-        let services = self.reads.services_named(of_kind).await;
-        let services = services.map_err(|reason| Error::registry_failed("list of workers", &reason))?;
+        let failed = |reason: reads::Reason| Error::registry_failed("list of workers", &reason);
+        let names = self.reads.names_of(Kind::Worker).await.map_err(failed)?;
+        if names.len() > self.reads.max_services() {
+            return Err(Error::invalid_field(Reason::TOO_MANY_WORKERS, "worker_id", "say whose task it is").into());
+        }
+        let services = self.reads.services_of(names).await.map_err(failed)?;
         let asked: Vec<_> = services
             .iter()
             .map(|(service, instances)| self.ask(service, instances, &metadata, &task_id))

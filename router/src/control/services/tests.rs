@@ -25,6 +25,10 @@ struct Rig {
 
 impl Rig {
     async fn start() -> Self {
+        Rig::with(|_| {}).await
+    }
+
+    async fn with(adjust: impl FnOnce(&mut Config)) -> Self {
         let registry = Registry::start(([127, 0, 0, 1], 0).into()).await.unwrap();
         let at = switchboard_registry::Config::at(&registry.addr().to_string()).unwrap();
         let client = Client::new(at.clone()).unwrap();
@@ -33,6 +37,7 @@ impl Rig {
         // Every read is fresh, so that no test waits for an entry to age.
         config.cache_ttl = Duration::from_nanos(1);
         config.negative_ttl = Duration::from_nanos(1);
+        adjust(&mut config);
         let clock = Clock::start();
         let reads = Arc::new(Reads::new(client.clone(), Arc::new(Freshness::new(clock)), &config));
         let (view, views) = watch::channel(Arc::new(View::default()));
@@ -130,6 +135,27 @@ async fn filters_find_ids_names_capabilities_and_tags_in_any_case() {
     ] {
         assert_eq!(rig.agents(filter).await, expected, "{filter:?}");
     }
+}
+
+#[tokio::test]
+async fn a_list_that_would_be_too_long_is_refused_and_a_part_of_the_id_narrows_it() {
+    let rig = Rig::with(|config| config.max_services = 3).await;
+    for (name, port) in [("agent-mail-a", 1), ("agent-mail-b", 2), ("agent-news", 3)] {
+        rig.register(name, port, |registration| registration.tags = vec!["daily".to_owned()]).await;
+    }
+    // As many as there may be: everything is searched.
+    assert_eq!(rig.agents("daily").await.len(), 3);
+    rig.register("agent-order", 4, |_| {}).await;
+    for filter in ["", "agent"] {
+        let request = ListAgentsRequest { filter: filter.to_owned() };
+        let status = rig.services.list_agents(Request::new(request)).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(status.message().contains("4 agents match, and a list holds 3"), "{}", status.message());
+    }
+    assert_eq!(rig.agents("Mail").await, ["mail-a-agent", "mail-b-agent"]);
+    // Other kinds are not counted.
+    let tools = rig.services.list_tools(Request::new(ListToolsRequest::default())).await;
+    assert_eq!(tools.unwrap().into_inner().tools.len(), 0);
 }
 
 #[tokio::test]

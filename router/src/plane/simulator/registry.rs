@@ -172,8 +172,8 @@ impl World {
         let answer = match dice.below(4) {
             0 if bad => return,
             1 if bad => Some(Update::LookupFailed(lookup, "the dice say so".into())),
-            2 if bad => Some(Update::Missing(lookup)),
-            _ if !registry.services.contains_key(&name) => Some(Update::Missing(lookup)),
+            2 if bad => Some(Update::Missing(lookup, Arc::default())),
+            _ if !registry.services.contains_key(&name) => Some(Update::Missing(lookup, Arc::default())),
             _ => {
                 if let Lookup::GrpcService(_) = lookup {
                     registry.known_grpc.insert(name.clone());

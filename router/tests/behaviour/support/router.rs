@@ -10,7 +10,7 @@ use std::{
 };
 use switchboard_router::{
     Config,
-    directory::{Clock, Directory, Endpoint, Limits, Load, Service, Strategy, Usage},
+    directory::{Clock, Directory, Endpoint, Limits, Load, Service, Strategy, Usage, nearest},
     link::{ControlLink, Lookup, Update, WorkerLink},
     observe::Metrics,
     route::RouteTable,
@@ -270,7 +270,14 @@ impl Table {
             Reply::Silence => {}
             Reply::Missing => {
                 self.publish();
-                self.send(|| Update::Missing(lookup.clone()));
+                let mut catalog: Vec<Arc<str>> =
+                    self.services.keys().map(|name| name.as_str().into()).collect();
+                catalog.sort_unstable();
+                let nearest: Arc<[String]> = match &lookup {
+                    Lookup::Service(name) => nearest(name, &catalog).into(),
+                    Lookup::GrpcService(_) => Arc::default(),
+                };
+                self.send(|| Update::Missing(lookup.clone(), nearest.clone()));
             }
             Reply::Failed => self.send(|| Update::LookupFailed(lookup.clone(), "connection refused".into())),
         }
@@ -288,10 +295,7 @@ impl Table {
     }
 
     fn directory(&mut self) -> Directory {
-        let mut directory = Directory {
-            catalog: self.services.keys().map(|name| Arc::from(name.as_str())).collect(),
-            ..Directory::default()
-        };
+        let mut directory = Directory::default();
         let mut names: HashSet<String> = HashSet::new();
         for lookup in &self.wanted {
             match lookup {

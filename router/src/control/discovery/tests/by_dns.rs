@@ -39,7 +39,7 @@ async fn until(rig: &Rig, name: &str, want: impl Fn(&Service) -> bool) -> Arc<Se
             let answer = rig.told(|update| match update {
                 Update::Snapshot(directory) => Some(directory.services.get(name).cloned()),
                 Update::LookupFailed(..) => Some(None),
-                Update::Missing(_) => panic!("nothing says that {name} does not exist"),
+                Update::Missing(..) => panic!("nothing says that {name} does not exist"),
                 _ => None,
             });
             if let Some(service) = answer.await.filter(|service| want(service)) {
