@@ -110,7 +110,7 @@ impl Control {
         let reads = Arc::new(Reads::new(client.clone(), freshness.clone(), &config));
         let (discovery, view, counters) =
             Discovery::new(config.clone(), clock, reads.clone(), workers, lookups);
-        let services = Arc::new(Services::new(reads, view.clone(), phases.clone(), clock));
+        let services = Arc::new(Services::new(reads.clone(), view.clone(), phases.clone(), clock));
         let probes = Arc::new(Probes::new(clock, config.probe_interval));
         let shown = admin::Shown {
             config: config.clone(),
@@ -124,6 +124,7 @@ impl Control {
             connections: admin::Connections::default(),
         };
         let mut tasks = JoinSet::new();
+        tasks.spawn(reads.clone().try_dns());
         tasks.spawn(discovery.run());
         tasks.spawn(access::log(access));
         tasks.spawn(probes.run(view));
@@ -136,7 +137,7 @@ impl Control {
     /// Waits until `/readyz` would say yes.
     pub(crate) async fn ready(&self) {
         let mut look = interval(READY_LOOK);
-        while !self.freshness.ever_answered() {
+        while !self.freshness.ready() {
             look.tick().await;
         }
     }

@@ -62,6 +62,7 @@ def registry(router):
 
 def test_services_are_found_by_dns_while_http_is_lost(mesh, lost):
     router, port = lost
+    eventually(10, lambda: router.get("/readyz") == "ready\n")
     with grpc.insecure_channel(f"127.0.0.1:{router.grpc}") as channel:
         agents, tools = rpc.AgentServiceStub(channel), rpc.ToolServiceStub(channel)
         task = pb.TaskRequest(agent_id="echo-agent", input="x")

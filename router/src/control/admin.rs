@@ -1,6 +1,6 @@
 //! The operators' HTTP port: is it alive, is it ready, what does it know, how does it do.
 //!
-//! `/readyz` is 200 while the router runs and the registry has answered at least once. A registry that is lost later
+//! `/readyz` is 200 while the router runs and the registry has answered at least once, by DNS if that is a source. A registry that is lost later
 //! does not make it unready (fail static); draining does. Nothing here can change anything.
 
 mod connections;
@@ -90,7 +90,7 @@ fn unready(shown: &Shown) -> Option<&'static str> {
     if *shown.phase.borrow() != Phase::Running {
         return Some("draining");
     }
-    (!shown.freshness.ever_answered()).then_some("the registry has not answered yet")
+    (!shown.freshness.ready()).then_some("the registry has not answered yet")
 }
 
 async fn readyz(State(shown): State<Arc<Shown>>) -> (StatusCode, String) {

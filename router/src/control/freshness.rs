@@ -20,6 +20,8 @@ pub(crate) struct Freshness {
     tried_ms: AtomicU64,
     /// Whether the last service that was read came by DNS.
     by_dns: AtomicBool,
+    /// Whether DNS was seen to list services.
+    dns_works: AtomicBool,
     /// Look-ups by DNS.
     pub(crate) dns_lookups: AtomicU64,
     /// Those that DNS did not answer, or with an error.
@@ -35,6 +37,7 @@ impl Freshness {
             failing: AtomicBool::new(false),
             tried_ms: AtomicU64::new(0),
             by_dns: AtomicBool::new(false),
+            dns_works: AtomicBool::new(false),
             dns_lookups: AtomicU64::new(0),
             dns_failures: AtomicU64::new(0),
         }
@@ -59,6 +62,16 @@ impl Freshness {
                  capacities and gRPC services"
             );
         }
+    }
+
+    /// Notes that DNS lists services.
+    pub(crate) fn dns_works(&self) {
+        self.dns_works.store(true, Relaxed);
+    }
+
+    /// Whether services can be looked up, or could be once: a router that starts is ready then.
+    pub(crate) fn ready(&self) -> bool {
+        self.ever_answered() || self.dns_works.load(Relaxed)
     }
 
     /// Where services are looked up: `http` or `dns`.
@@ -88,8 +101,8 @@ impl Freshness {
         }
     }
 
-    /// Whether the registry has answered at least once.
-    pub(crate) fn ever_answered(&self) -> bool {
+    /// Whether the registry's HTTP API has answered at least once.
+    fn ever_answered(&self) -> bool {
         self.answered_ms.load(Relaxed) != 0
     }
 

@@ -20,7 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 use switchboard_registry::{Client, ClientId, Error, Indexed, Instance, Kind, Query};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tracing::debug;
 
 /// Names of all services in the catalogue, sorted.
@@ -37,6 +40,11 @@ pub(crate) const SCAN_AT_ONCE: usize = 8;
 const HEAD_START: Duration = Duration::from_secs(1);
 /// The same while it fails: enough for an answer, should it be back.
 const HEAD_START_FAILING: Duration = Duration::from_millis(50);
+
+/// How often a router that starts looks whether DNS works.
+const TRY_DNS: Duration = Duration::from_millis(500);
+/// A service that every Consul has: itself.
+const CONSUL: &str = "consul";
 
 /// Why the registry could not be read, fit for a client's eyes. Details are in the log.
 pub(crate) type Reason = Arc<str>;
@@ -115,6 +123,18 @@ impl Reads {
     /// Whether services can be looked up by DNS while the HTTP API fails.
     pub(crate) fn has_dns(&self) -> bool {
         self.dns.is_some()
+    }
+
+    /// Finds out whether a router that starts while the HTTP API fails can look services up by DNS. Ends when either
+    /// works.
+    pub(crate) async fn try_dns(self: Arc<Self>) {
+        let Some(dns) = &self.dns else { return };
+        while !self.freshness.ready() {
+            sleep(TRY_DNS).await;
+            if self.freshness.failing() && dns.instances(CONSUL).await.is_ok_and(|found| !found.is_empty()) {
+                self.freshness.dns_works();
+            }
+        }
     }
 
     /// When the registry last answered.

@@ -110,7 +110,7 @@ impl<V: View> Publisher<V> {
         });
     }
 
-    /// Notes that a read failed. Gives whether the snapshot was fresh before; only then are readers woken.
+    /// Notes that a read failed. Gives whether the one before had not; only then are readers woken.
     pub(super) fn mark_stale(&mut self, error: &Error) -> bool {
         let first = !matches!(self.sender.borrow().stale(), Some(Stale::Failed(_)));
         self.set_stale(Stale::Failed(error.to_string()));
@@ -121,7 +121,7 @@ impl<V: View> Publisher<V> {
         self.sender.send_if_modified(|current| {
             let view = Arc::make_mut(current);
             let (_, _, stale) = view.age();
-            let new = stale.is_none();
+            let new = matches!(stale, None | Some(Stale::NeverRead));
             *stale = Some(reason);
             new
         });

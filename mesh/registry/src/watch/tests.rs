@@ -249,6 +249,15 @@ async fn a_lone_change_is_published_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn readers_hear_of_a_registry_that_fails_from_the_start_once() {
+    let script = Script::new(|_, _| Answer::status(Duration::ZERO, 500));
+    let mut watch = script.watch();
+    let failed = watch.changed().await;
+    assert!(matches!(failed.stale, Some(Stale::Failed(_))) && failed.index == 0, "{failed:?}");
+    assert!(tokio::time::timeout(seconds(300), watch.changed()).await.is_err(), "and not of each failure");
+}
+
+#[tokio::test(start_paused = true)]
 async fn errors_slow_reading_down_to_once_in_thirty_seconds_and_keep_the_table() {
     let script = Script::new(|number, _| match number {
         0 => Answer::now(1, some(&["a"])),
