@@ -35,7 +35,8 @@ def test_a_registered_endpoint_becomes_callable_and_is_listed(mesh, agents, conn
 
         # Consul checks it before the first call: once per 5 s.
         eventually(12, callable_through_any_router)
-        (listed,) = agents.ListAgents(pb.ListAgentsRequest(filter="guest"), timeout=5).agents
+        # A router may have read the list a second ago.
+        (listed,) = eventually(2, lambda: agents.ListAgents(pb.ListAgentsRequest(filter="guest"), timeout=5).agents)
         assert listed == info
     finally:
         if service_id:
