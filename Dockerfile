@@ -6,7 +6,7 @@ ARG RUNTIME_IMAGE=debian:trixie-slim
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --workspace --bins \
+RUN cargo build --release --locked --workspace --exclude switchboard-chaos --bins \
     && mkdir /out \
     && find target/release -maxdepth 1 -type f -perm /u+x -exec cp {} /out/ \;
 

@@ -6,7 +6,7 @@ STATS_ADDR ?= http://127.0.0.1:8404
 PYTHON_OUT ?= target/python
 
 .DEFAULT_GOAL := help
-.PHONY: help tools test fmt clippy docs rust e2e compose dev proto-compile up down ps logs scale-all \
+.PHONY: help tools test fmt clippy docs rust e2e compose chaos dev proto-compile up down ps logs scale-all \
         consul-check ui-consul ui-haproxy clean
 
 help: ## List the targets
@@ -35,6 +35,11 @@ rust: ## Run the Rust tests
 
 e2e: ## Run the end-to-end suite: real Consul, HAProxy, routers and backends, a Python client
 	@.ci/test.sh tools build e2e
+
+chaos: tools ## Break a whole mesh in every way under 2,000 calls/s and print what it cost (ONLY=names)
+	cargo build --locked --release --bins -p switchboard-router -p switchboard-chaos \
+	    -p echo-agent -p weather-tool -p itinerary-worker
+	SWITCHBOARD_BIN_DIR="$${CARGO_TARGET_DIR:-target}/release" .venv/bin/python mesh/testkit/chaos/run.py $(ONLY)
 
 compose: ## Check docker-compose.yml without an engine
 	@.ci/test.sh tools compose

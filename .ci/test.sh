@@ -7,7 +7,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STEPS=(tools fmt clippy docs build rust compose e2e)
+STEPS=(tools fmt clippy docs build rust compose e2e chaos)
+STEPS_KNOWN=("${STEPS[@]}")
 [ $# -eq 0 ] || STEPS=("$@")
 # A function in a condition runs without errexit: its commands are joined by &&.
 # An outdated lock file is a failure, not something to repair on the way.
@@ -33,6 +34,12 @@ step_e2e() {
         .venv/bin/python -m pytest mesh/testkit/e2e
 }
 
+step_chaos() {
+    # The part of `make chaos` that any build on any machine must pass.
+    SWITCHBOARD_BIN_DIR="${CARGO_TARGET_DIR:-target}/debug" \
+        .venv/bin/python mesh/testkit/chaos/run.py --quick
+}
+
 title_of() {
     case $1 in
         tools) echo "install haproxy, consul, docker-compose, grpcio" ;;
@@ -43,7 +50,8 @@ title_of() {
         rust) echo "cargo test: unit, property, behaviour and registry tests" ;;
         compose) echo "docker-compose.yml" ;;
         e2e) echo "end to end: Consul, HAProxy, 3 routers, backends, a Python client" ;;
-        *) echo "no step '$1' (steps: tools fmt clippy docs build rust compose e2e)" >&2; return 1 ;;
+        chaos) echo "under fire: three Consul servers, HAProxy, 3 routers, 6 backends, everything killed once" ;;
+        *) echo "no step '$1' (steps: ${STEPS_KNOWN[*]})" >&2; return 1 ;;
     esac
 }
 
@@ -53,6 +61,7 @@ summary_of() {
         rust)
             awk '/^test result:/ { for (i = 1; i <= NF; i++) { if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i;
                  if ($(i+1) ~ /^ignored/) s += $i } } END { printf "%d passed, %d failed, %d ignored", p, f, s }' "$LOG" ;;
+        chaos) grep -E 'rows without a broken promise' "$LOG" | sed 's/;.*//' ;;
         e2e) grep -E '(passed|failed|error).* in [0-9.]+s' "$LOG" | tail -n 1 | tr -d '=' | sed 's/^ *//; s/ *$//' ;;
     esac
 }

@@ -1,6 +1,7 @@
 """The processes of one mesh: Consul, HAProxy, routers and backends, each real, each on free ports of 127.0.0.1."""
 
 import csv
+import ctypes
 import json
 import os
 import pathlib
@@ -61,8 +62,17 @@ def find(variable, *places):
     raise RuntimeError(f"none of {[str(place) for place in places]}: run `make tools`, `cargo build --workspace --bins`")
 
 
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent():
+    """Asks the kernel to kill this process when its parent is gone, however that ended."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Process:
-    """One child process with its output in a file."""
+    """One child process with its output in a file. Start it from the main thread: it ends with the one that did."""
 
     def __init__(self, folder, name, argv, **env):
         self.name = name
@@ -76,7 +86,12 @@ class Process:
     def start(self):
         with self.log.open("ab") as log:
             self.child = subprocess.Popen(
-                self.argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                self.argv,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent,
             )
         return self
 
@@ -104,14 +119,15 @@ class Process:
 class Consul(Process):
     """A Consul server with consul/server-1.8.hcl. Its data survives `kill` and `start`, not `wipe`."""
 
-    def __init__(self, folder):
-        self.http, self.dns, server, lan, wan = (free_port() for _ in range(5))
-        self.data = pathlib.Path(folder) / "consul-data"
-        ports = f"ports {{ http={self.http} dns={self.dns} server={server} serf_lan={lan} serf_wan={wan} }}"
+    def __init__(self, folder, name="consul", extra=""):
+        """`extra` is HCL that stands above the file."""
+        self.http, self.dns, self.rpc, self.lan, wan = (free_port() for _ in range(5))
+        self.data = pathlib.Path(folder) / f"{name}-data"
+        ports = f"ports {{ http={self.http} dns={self.dns} server={self.rpc} serf_lan={self.lan} serf_wan={wan} }}"
         binary = find("CONSUL_BIN", ROOT / ".tools/consul/consul", "consul")
         config = ROOT / "consul" / "server-1.8.hcl"
-        argv = [binary, "agent", "-node=e2e", "-bind=127.0.0.1", "-client=127.0.0.1", "-data-dir", self.data]
-        super().__init__(folder, "consul", [*argv, "-config-file", config, "-hcl", ports])
+        argv = [binary, "agent", f"-node={name}", "-bind=127.0.0.1", "-client=127.0.0.1", "-data-dir", self.data]
+        super().__init__(folder, name, [*argv, "-config-file", config, "-hcl", f"{ports}\n{extra}"])
 
     @property
     def url(self):
@@ -185,12 +201,12 @@ class Haproxy(Process):
 class Router(Process):
     """A router that registers itself."""
 
-    def __init__(self, folder, number, consul):
+    def __init__(self, folder, number, consul, **env):
         self.grpc, self.admin = free_port(), free_port()
         address = f"127.0.0.1:{self.grpc}"
         argv = [BINARIES / "switchboard-router", "--grpc", address, "--admin", f"127.0.0.1:{self.admin}"]
         argv += ["--registry", consul.url, "--advertise", address, "--workers", "2"]
-        super().__init__(folder, f"router-{number}", argv)
+        super().__init__(folder, f"router-{number}", argv, **env)
 
     def get(self, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as answer:
