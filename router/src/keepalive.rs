@@ -38,6 +38,11 @@ impl Keepalive {
         self.asked_ms = None;
     }
 
+    /// Whether something came after that time.
+    pub(crate) fn heard_since(&self, ms: u64) -> bool {
+        self.heard_ms > ms
+    }
+
     /// Whether the answer to a PING is due.
     pub(crate) fn is_asked(&self) -> bool {
         self.asked_ms.is_some()

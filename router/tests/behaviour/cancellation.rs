@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use switchboard_http2::frame::kind;
+use switchboard_http2::frame::{self, kind};
 
 /// A backend that notes how each call ended for it.
 async fn witness() -> (Backend, Arc<Mutex<Vec<Gone>>>) {
@@ -222,11 +222,19 @@ fn a_backend_gets_the_resets_of_many_calls_a_few_at_a_time() {
         let began = Instant::now();
         calls.clear();
         let mut reset = Vec::new();
-        for _ in 0..30 {
+        for number in 0..30 {
             reset.push(wire.wait(kind::RST_STREAM).await.stream);
+            if number == 15 {
+                // Eight, and a long pause before the next: nothing came from this peer, which may be stopped.
+                assert!(began.elapsed() >= Duration::from_millis(240), "{:?}", began.elapsed());
+            }
+            // From here on it shows that it reads.
+            if number >= 15 {
+                wire.send(|out| frame::write_ping(out, [0; 8], false)).await;
+            }
         }
-        // Eight, and three times a pause of 25 ms.
-        assert!(began.elapsed() >= Duration::from_millis(70), "{:?}", began.elapsed());
+        // Two more pauses of 25 ms.
+        assert!(began.elapsed() >= Duration::from_millis(290), "{:?}", began.elapsed());
         reset.sort_unstable();
         assert_eq!(reset, (0..30).map(|n| 2 * n + 1).collect::<Vec<u32>>());
         router.settled().await;
