@@ -25,17 +25,29 @@ pub(crate) enum Check {
 pub(crate) struct Keepalive {
     heard_ms: u64,
     asked_ms: Option<u64>,
+    /// PINGs since the peer last had something to say: headers or data.
+    asked_in_a_row: u8,
 }
 
 impl Keepalive {
     pub(crate) fn new(now_ms: u64) -> Self {
-        Keepalive { heard_ms: now_ms, asked_ms: None }
+        Keepalive { heard_ms: now_ms, asked_ms: None, asked_in_a_row: 0 }
     }
 
     /// Something came.
     pub(crate) fn heard(&mut self, now_ms: u64) {
         self.heard_ms = now_ms;
         self.asked_ms = None;
+    }
+
+    /// Headers or data came, after which gRPC servers forget the PINGs before.
+    pub(crate) fn spoke(&mut self) {
+        self.asked_in_a_row = 0;
+    }
+
+    /// How many PINGs were sent since the peer last sent headers or data.
+    pub(crate) fn asked_in_a_row(&self) -> u8 {
+        self.asked_in_a_row
     }
 
     /// Whether something came after that time.
@@ -61,6 +73,7 @@ impl Keepalive {
             return Check::Wait { look_again_ms: until_ms };
         }
         self.asked_ms = Some(now_ms);
+        self.asked_in_a_row = self.asked_in_a_row.saturating_add(1);
         // Who answers at once is due again after `silence`, even if the answer had more time than that.
         Check::Ping { look_again_ms: now_ms + millis(answer.min(silence)) }
     }

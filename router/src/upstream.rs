@@ -29,8 +29,11 @@ use std::{
 };
 use switchboard_http2::{self as http2, ConnectionError, ErrorCode, Event, HeadersKind, NO_KEY, OpenError};
 
-/// Longest silence towards an instance that asked for fewer PINGs: what gRPC servers permit by default.
-const PING_INTERVAL_MAX: Duration = Duration::from_secs(300);
+/// Longest silence towards an instance: gRPC servers permit a PING every five minutes by default, by their own clock.
+const PING_INTERVAL_MAX: Duration = Duration::from_secs(330);
+/// PINGs that may come faster than that while the instance has nothing to say. gRPC servers (C, Go, Java) take the
+/// first, strike twice, and end the connection with all its streams at the next (gRFC A8).
+const PINGS_IN_A_ROW: u8 = 3;
 /// What is left of a `grpc-message` whose trailers were too large.
 const CUT_MESSAGE_MAX: usize = 1_024;
 /// The status CANCELLED.
@@ -293,9 +296,11 @@ impl Plane {
         let next = match step.event {
             None => Next::Nothing,
             Some(Event::Headers { key: call, headers, kind, end_stream, .. }) => {
+                conn.alive.spoke();
                 self.response_headers(call, headers, kind, end_stream)
             }
             Some(Event::Data { stream, key: call, data, credit, end_stream }) => {
+                conn.alive.spoke();
                 let (next, release) = self.response_data(call, data, credit, end_stream);
                 if release > 0 {
                     conn.http2.release(stream, release);
@@ -517,14 +522,20 @@ impl Plane {
                 look_again_ms
             }
         };
-        self.conn_timers.set(key, look_again_ms);
+        // A word of the instance meanwhile shortens the silence that is borne.
+        let soon_ms = now_ms + millis(self.config.upstream_ping);
+        self.conn_timers.set(key, look_again_ms.min(soon_ms));
     }
 
-    /// The silence that is borne on the connection; `None` if it is never asked. Doubled for each time that the
-    /// instance called it too much (gRFC A8), up to five minutes.
+    /// The silence that is borne on the connection; `None` if it is never asked. Long after a few PINGs that the
+    /// instance only acknowledged, and doubled for each time that it called them too many (gRFC A8).
     fn ping_interval(&mut self, key: ConnKey) -> Option<Duration> {
         let base = self.config.upstream_ping;
-        let Side::Upstream(Upstream { pool, .. }) = self.conn(key)?.side else { return None };
+        let conn = self.conn(key)?;
+        let Side::Upstream(Upstream { pool, .. }) = conn.side else { return None };
+        if conn.alive.asked_in_a_row() >= PINGS_IN_A_ROW && !base.is_zero() {
+            return Some(PING_INTERVAL_MAX.max(base));
+        }
         // The pool of an instance that left may end before the streams of a connection that it announced the end of.
         let times = self.pools.get(&pool).map_or(0, |pool| pool.pinged_too_often.min(8));
         (!base.is_zero()).then(|| (base * (1 << times)).min(PING_INTERVAL_MAX).max(base))

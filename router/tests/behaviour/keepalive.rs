@@ -108,7 +108,7 @@ fn a_stream_is_held_through_silence_by_pings_alone() {
         call.send(b"before").await.unwrap();
         let (mut request, mut response) = call.response().await.unwrap();
         assert_eq!(response.messages.next().await.unwrap().unwrap(), "before");
-        // Some ten PINGs each way, all answered by the HTTP/2 stacks.
+        // Some ten PINGs to the client and three to the instance, all answered by the HTTP/2 stacks.
         assert!(timeout(ms(400), response.messages.next()).await.is_err());
         request.send_data(crate::support::frame(b"after"), true).unwrap();
         assert_eq!(response.messages.next().await.unwrap().unwrap(), "after");
@@ -127,7 +127,7 @@ fn an_instance_is_asked_only_while_it_has_streams() {
         let mut wire = peer.accept_http2(&[]).await;
         let stream = wire.wait(kind::HEADERS).await.stream;
         // A call takes as long as it takes if its instance lives.
-        for _ in 0..4 {
+        for _ in 0..3 {
             let payload = asked(&mut wire).await;
             answer(&mut wire, payload).await;
         }
@@ -151,6 +151,34 @@ fn an_instance_is_asked_only_while_it_has_streams() {
         answer(&mut wire, payload).await;
         finish(&mut wire, stream).await;
         assert_eq!(call.answer().await.unwrap().status(), 0);
+    });
+}
+
+#[test]
+fn a_stream_that_stays_silent_costs_no_more_pings_than_grpc_servers_permit() {
+    run(async {
+        let peer = Peer::start().await;
+        let router = towards_instances(ms(30), PATIENT).await;
+        router.set("agent-x", &[peer.addr]);
+        router.set_grpc("demo.Echo", "agent-x");
+        let client = Client::connect(router.addr).await;
+        let mut call = client.open(BIDI, &[]).await.unwrap();
+        call.send(b"watch").await.unwrap();
+        let mut wire = peer.accept_http2(&[]).await;
+        let stream = wire.wait(kind::HEADERS).await.stream;
+        let block = wire.block(&[(":status", "200"), ("content-type", "application/grpc")]);
+        wire.send(|out| frame::write_headers(out, stream, &block, false, true)).await;
+        for _ in 0..2 {
+            for _ in 0..3 {
+                let payload = asked(&mut wire).await;
+                answer(&mut wire, payload).await;
+            }
+            while let Ok(frame) = timeout(ms(200), wire.frame()).await {
+                assert_ne!(frame.expect("the connection stays").kind, kind::PING, "a fourth one");
+            }
+            // After a word of theirs such servers forget what they counted.
+            wire.send(|out| frame::write_data(out, stream, &crate::support::frame(b"news"), false)).await;
+        }
     });
 }
 
