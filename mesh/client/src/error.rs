@@ -171,8 +171,9 @@ impl Error {
 
     /// True if the call certainly never reached the code that would run it.
     ///
-    /// That is a failed connect, or a stream refused by the peer's HTTP/2 layer (RFC 9113, section 8.7),
-    /// here or, by the router's word, between the router and the backend.
+    /// That is a failed connect, a call that met the end of its connection before it was sent (GOAWAY came just
+    /// then), or a stream refused by the peer's HTTP/2 layer (RFC 9113, section 8.7), here or, by the router's word,
+    /// between the router and the backend.
     pub(crate) fn nothing_processed(&self) -> bool {
         if self.domain() == Some(rpc::DOMAIN)
             && matches!(self.reason(), Some("CONNECT_FAILED" | "STREAM_REFUSED"))
@@ -184,6 +185,9 @@ impl Error {
             Self::Status(answer) => {
                 let mut source = std::error::Error::source(&answer.status);
                 while let Some(error) = source {
+                    if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+                        return true;
+                    }
                     if let Some(error) = error.downcast_ref::<h2::Error>() {
                         return error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
                     }
@@ -226,5 +230,28 @@ fn seconds(duration: &Duration) -> String {
         millis if millis < 1000 => format!("{millis}ms"),
         millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
         millis => format!("{}s", (millis as f64 / 100.0).round() / 10.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    #[tokio::test]
+    async fn a_call_that_meets_the_end_of_its_connection_was_not_processed() {
+        let (near, _far) = tokio::io::duplex(1 << 16);
+        let (mut send, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
+        // As the task of a connection ends on GOAWAY, with calls still on their way to it.
+        drop(connection);
+        let request = http::Request::new(tonic::body::Body::empty());
+        let error = send.send_request(request).await.unwrap_err();
+        let status = Status::from_error(Box::new(error));
+        assert_eq!(status.code(), Code::Cancelled);
+        let error = Error::from_status(status, "http://router:1", None);
+        assert!(error.nothing_processed(), "{error:?}");
+        let other = Error::from_status(Status::cancelled("by its user"), "http://router:1", None);
+        assert!(!other.nothing_processed());
     }
 }
