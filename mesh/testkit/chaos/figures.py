@@ -49,6 +49,8 @@ class Row:
         if refused is not None and totals["refused_count"] > refused:
             self.broken.append(f"{totals['refused_count']} calls refused, at most {refused} may be")
         self.notes.extend(refusals(totals))
+        if totals["sent_anew"]:
+            self.notes.append(f"{totals['sent_anew']} calls had not been sent when their connection ended, and were made again")
         streams = totals["streams"]
         if streams["opened"]:
             broken = streams["broken"]

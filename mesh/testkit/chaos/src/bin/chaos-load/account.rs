@@ -37,6 +37,8 @@ struct Books {
     lost: u64,
     /// Turns that came while too many calls were in flight: the load generator's own failure.
     held_back: u64,
+    /// Calls that were made again because the first time they were not sent.
+    sent_anew: u64,
     refused: BTreeMap<String, Refused>,
     unary: Latency,
     message: Latency,
@@ -86,6 +88,10 @@ impl Account {
 
     pub(crate) fn held_back(&self) {
         self.books.borrow_mut().held_back += 1;
+    }
+
+    pub(crate) fn sent_anew(&self) {
+        self.books.borrow_mut().sent_anew += 1;
     }
 
     /// Calls that have begun and not ended.
@@ -192,6 +198,7 @@ impl Account {
             "lost": books.lost,
             "unended": books.in_flight(),
             "held_back": books.held_back,
+            "sent_anew": books.sent_anew,
             "unary": books.unary.summary(),
             "message": books.message.summary(),
             "longest_pause_ms": books.longest_pause.as_secs_f64() * 1e3,

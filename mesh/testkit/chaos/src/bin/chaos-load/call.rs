@@ -2,6 +2,7 @@
 
 use crate::account::{Account, Outcome};
 use crate::connect;
+use crate::refusal::unsent;
 use bytes::Bytes;
 use rand::{Rng, RngExt};
 use std::cell::Cell;
@@ -129,9 +130,14 @@ impl Caller {
         connect(&self.endpoint)
     }
 
-    /// Makes a call. It is never tried again: what a client without retries sees is what counts.
+    /// Makes a call. Only one that was never sent is made again, once: what a client without retries sees counts.
     pub(crate) async fn call(&self, kind: Kind, number: u64, account: &Account) -> Outcome {
-        match self.answer(kind, number, account).await {
+        let mut result = self.answer(kind, number, account).await;
+        if matches!(&result, Err(status) if unsent(status)) {
+            account.sent_anew();
+            result = self.answer(kind, number, account).await;
+        }
+        match result {
             Ok(None) => Outcome::Ok,
             Ok(Some(wrong)) => Outcome::Wrong(format!("{kind:?} {number}: {wrong}")),
             Err(status) => Outcome::Refused(status.into()),

@@ -34,6 +34,21 @@ impl From<Status> for Refusal {
     }
 }
 
+/// True if the call met the end of its connection before it was sent: GOAWAY came just then.
+///
+/// Every gRPC library sends such a call on its next connection (gRFC A6, "transparent retries"); tonic leaves that to
+/// its user.
+pub(crate) fn unsent(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
 fn reason(status: &Status) -> Option<rpc::ErrorInfo> {
     rpc::Status::decode(status.details()).ok()?.error_info()
 }
