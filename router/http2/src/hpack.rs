@@ -45,4 +45,8 @@ pub enum Error {
     /// Our settings reduced the table, and the block does not begin by saying so (RFC 7541 section 4.2).
     #[error("table size update missing after the limit was reduced")]
     MissingSizeUpdate,
+    /// The list is many times larger than its limit. Not an error of HPACK's: one octet can name 4 KiB of the table, and
+    /// a peer that sends thousands of them wants the decoder to work.
+    #[error("header list far too large")]
+    ListFarTooLarge,
 }

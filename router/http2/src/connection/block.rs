@@ -7,7 +7,7 @@ use super::recv::{Handled, Outcome, Place, payload_error};
 use super::streams::{Closed, Recv, Send, Stream};
 use super::{Connection, Role, calm, message, protocol};
 use crate::frame::{self, FrameHeader, flag};
-use crate::{ConnectionError, ErrorCode, Field};
+use crate::{ConnectionError, ErrorCode, Field, hpack};
 
 /// Memory that the header list and the block buffer keep between blocks: ordinary gRPC metadata.
 const KEEP: usize = 8 << 10;
@@ -126,9 +126,12 @@ impl Connection {
         let over_limit = self
             .decoder
             .decode(block, self.config.header_list_max as usize, &mut self.headers)
-            .map_err(|_| ConnectionError {
-                code: ErrorCode::COMPRESSION_ERROR,
-                reason: "header block does not decode",
+            .map_err(|error| match error {
+                hpack::Error::ListFarTooLarge => calm("header list far too large"),
+                _ => ConnectionError {
+                    code: ErrorCode::COMPRESSION_ERROR,
+                    reason: "header block does not decode",
+                },
             })?
             .over_limit;
         match self.place(id) {

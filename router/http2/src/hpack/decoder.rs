@@ -2,12 +2,17 @@
 //!
 //! A complete block goes in. Fields are decoded straight into the caller's list, so that nothing is held in between: an
 //! index costs one copy, a literal is unpacked where it will stay. What a block can cost is bounded by its own length (a
-//! literal yields at most 8/5 of it) and by `max_list`: a field that is referenced but no longer fits is never copied.
+//! literal yields at most 8/5 of it) and by `max_list`: a field that is referenced but no longer fits is never copied,
+//! and a list of such references ends at 1 MiB.
 
 use super::static_table::{DYNAMIC_START, ENTRIES};
 use super::table::{ENTRY_OVERHEAD, Entry, Table};
 use super::{DEFAULT_TABLE_SIZE, Error, huffman, integer};
 use crate::Headers;
+
+/// Octets of referenced fields that may be dropped from one list. No list is that much too large by mistake, and
+/// following 12,000 references in 16 KiB costs 0.3 ms.
+const DROPPED_MAX: usize = 1 << 20;
 
 /// What came of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +62,8 @@ impl Decoder {
     /// for their effect on the table and dropped.
     ///
     /// # Errors
-    /// Each is the connection error COMPRESSION_ERROR: the decoder must not be used again. `out` is empty then.
+    /// Each ends the connection, with COMPRESSION_ERROR or, for [`Error::ListFarTooLarge`], with ENHANCE_YOUR_CALM: the
+    /// decoder must not be used again. `out` is empty then.
     pub fn decode(&mut self, block: &[u8], max_list: usize, out: &mut Headers) -> Result<Decoded, Error> {
         out.clear();
         let result = self.decode_fields(block, max_list, out);
@@ -70,14 +76,18 @@ impl Decoder {
 
     fn decode_fields(&mut self, block: &[u8], max_list: usize, out: &mut Headers) -> Result<Decoded, Error> {
         let mut over_limit = false;
+        let mut may_drop = DROPPED_MAX;
         let mut rest = self.decode_size_updates(block)?;
         while let Some(&first) = rest.first() {
             if first & 0x80 != 0 {
                 let (index, tail) = integer::decode(rest, 7)?;
                 rest = tail;
                 let entry = self.entry(index)?;
-                over_limit |= out.list_size() + entry.joined.len() + ENTRY_OVERHEAD > max_list;
-                if !over_limit {
+                let size = entry.joined.len() + ENTRY_OVERHEAD;
+                over_limit |= out.list_size() + size > max_list;
+                if over_limit {
+                    may_drop = may_drop.checked_sub(size).ok_or(Error::ListFarTooLarge)?;
+                } else {
                     out.push_joined(entry.joined, entry.name_len);
                 }
                 continue;

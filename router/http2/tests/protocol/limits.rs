@@ -34,6 +34,15 @@ fn rapid_reset_ends_the_connection() {
 }
 
 #[test]
+fn a_bomb_in_the_header_table_ends_the_connection() {
+    let mut script = Script::against_server();
+    let insert = [vec![0x40, 1, b'a', 0x7f, 0xa1, 0x1e], vec![b'v'; 4000]].concat();
+    let bomb = [insert, vec![0xbe; 12_000]].concat();
+    let frame = build(|out| frame::write_headers(out, 1, &bomb, true, true));
+    assert_eq!(floods(&mut script, 1, |_| frame.clone()), 0);
+}
+
+#[test]
 fn resets_that_we_are_made_to_send_count_too() {
     let mut script = Script::against_server();
     floods(&mut script, 10_000, |n| {
