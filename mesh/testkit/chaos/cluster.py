@@ -177,4 +177,4 @@ class Cluster:
             process.kill()
 
     def tails(self):
-        return "\n".join(process.tail() for process in self.processes)
+        return "\n".join(process.tail(12) for process in self.processes)

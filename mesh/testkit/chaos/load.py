@@ -49,7 +49,8 @@ class Load:
     def run_for(self, seconds):
         """Returns when that many more seconds were booked: wall time on a machine that keeps up."""
         goal = len(self.seconds) + seconds
-        eventually(seconds * 4 + 30, lambda: len(self.seconds) >= goal)
+        eventually(seconds * 4 + 30, lambda: len(self.seconds) >= goal or self.child.poll() is not None)
+        assert self.child.poll() is None, f"chaos-load ended with {self.child.returncode}"
 
     def settle(self, limit=60):
         """Returns when calls succeed and nothing is refused for two seconds on end."""

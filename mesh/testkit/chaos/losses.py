@@ -118,9 +118,9 @@ def descriptors(fire):
             load.run_for(5)
             for connection in held:
                 connection.close()
-            with fire.load(rate=10, target=target, connections=2, mix="echo=1", seconds=2) as later:
-                load.run_for(3)
-            totals, after = load.stop(), later.stop()
+            with fire.load(rate=10, target=target, connections=2, mix="echo=1") as later:
+                later.run_for(2)
+                totals, after = load.stop(), later.stop()
     finally:
         for connection in held:
             connection.close()

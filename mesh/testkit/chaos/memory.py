@@ -69,9 +69,9 @@ def stalled_readers(fire):
             with fire.memory(router) as memory:
                 held = stall(target)
                 made = _still(target)
-            with fire.load(rate=50, target=target, connections=2, mix="echo=1,bytes=1", seconds=2) as load:
+            with fire.load(rate=50, target=target, connections=2, mix="echo=1,bytes=1") as load:
                 load.run_for(2)
-            totals = load.stop()
+                totals = load.stop()
         finally:
             for connection in held:
                 connection.close()

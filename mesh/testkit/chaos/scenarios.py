@@ -1,21 +1,32 @@
 """The list of scenarios, and what each is given."""
 
+import collections.abc
 import dataclasses
-import time
 
 from figures import Memory, Row
 from load import Load
 
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    name: str
+    run: collections.abc.Callable
+    # It also runs in the short form, in `make test`.
+    quick: bool
+
+    @property
+    def about(self):
+        return self.run.__doc__.strip().splitlines()[0]
+
+
 ALL = {}
 
 
-def scenario(name, *, quick=False, default=True):
-    """Registers a scenario. `quick`: it also runs in the short form, in `make test`. Not `default`: only by name."""
+def scenario(name, *, quick=False):
+    """Registers a function that plays a scenario. `quick`: it is part of the short form."""
 
     def register(function):
-        ALL[name] = dataclasses.make_dataclass("Scenario", ["name", "run", "quick", "default", "about"])(
-            name, function, quick, default, (function.__doc__ or "").strip().splitlines()[0]
-        )
+        ALL[name] = Scenario(name, function, quick)
         return function
 
     return register
@@ -31,8 +42,10 @@ class Fire:
         self.rate = rate
         self.rows = []
         self._show = show
+        self._shown = 0
 
     def load(self, rate=None, target=None, **options):
+        """A load on the front door, or on `target`; not yet begun. See `Load`."""
         options.setdefault("connections", 12)
         return Load(target or self.cluster.target, rate=rate or self.rate, **options)
 
@@ -40,7 +53,7 @@ class Fire:
         return Memory(*(processes or self.cluster.routers))
 
     def row(self, what, complaints="", totals=None, *, refused=None, memory=None):
-        """Begins a row; it is shown when the next one begins or the scenario ends."""
+        """Begins a row with the books of a load, of which at most `refused` calls may have been refused."""
         self.flush()
         row = Row(self.name, complaints, what)
         if totals:
@@ -51,14 +64,10 @@ class Fire:
         return row
 
     def flush(self):
-        if self.rows and not getattr(self.rows[-1], "shown", False):
-            self.rows[-1].shown = True
-            self._show(self.rows[-1])
+        """Shows the rows that are complete: a row is when the next begins, or the scenario ends."""
+        for row in self.rows[self._shown :]:
+            self._show(row)
+        self._shown = len(self.rows)
 
     def either(self, quick, full):
         return quick if self.quick else full
-
-    @staticmethod
-    def rest(seconds):
-        """Time that is itself the scenario, as in "30 s without a leader"."""
-        time.sleep(seconds)

@@ -2,8 +2,7 @@
 //!
 //! The loop is open: a call begins when its turn comes, whatever became of the calls before it, and its latency counts
 //! from that turn, so that a stall shows in full (no coordinated omission). Prints one line of JSON per second and a
-//! last one with the totals. It ends after `--seconds`, or when its standard input is closed, and then waits for the
-//! calls that it has begun.
+//! last one with the totals. When its standard input is closed it begins no more calls and waits for those it has begun.
 //!
 //! One thread is enough: 2,000 calls per second cost it some 30 % of a core in the release build.
 
@@ -47,9 +46,6 @@ struct Arguments {
     /// Seconds between two messages of such a stream
     #[arg(long, default_value_t = 0.5, value_name = "SECONDS")]
     stream_rest: f64,
-    /// Stop by itself after that time; 0 = at the end of standard input only
-    #[arg(long, default_value_t = 0.0)]
-    seconds: f64,
     /// Deadline of each call, in seconds
     #[arg(long, default_value_t = 5.0)]
     deadline: f64,
@@ -106,12 +102,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     });
     let stopped = async {
-        if arguments.seconds > 0.0 {
-            tokio::time::sleep(Duration::from_secs_f64(arguments.seconds)).await;
-        } else {
-            // Nothing is ever sent: the end of input, or its failure, is the signal.
-            let _ended = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
-        }
+        // Nothing is ever sent: the end of input, or its failure, is the signal.
+        let _ended = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
     };
     let plan = Plan { rate: arguments.rate, seed: arguments.seed, mix: arguments.mix };
     tokio::select! {
