@@ -75,7 +75,9 @@ impl Services {
         let failed = |reason: reads::Reason| Error::registry_failed("list of workers", &reason);
         let names = self.reads.names_of(Kind::Worker).await.map_err(failed)?;
         if names.len() > self.reads.max_services() {
-            return Err(Error::invalid_field(Reason::TOO_MANY_WORKERS, "worker_id", "say whose task it is").into());
+            return Err(
+                Error::invalid_field(Reason::TOO_MANY_WORKERS, "worker_id", "say whose task it is").into()
+            );
         }
         let services = self.reads.services_of(names).await.map_err(failed)?;
         let asked: Vec<_> = services
