@@ -221,8 +221,8 @@ fn streams_spread_by_capacity() {
             until(n, || open().iter().sum()).await;
         }
         let [a, b, c] = open();
-        // Half full: 10, 10, 30, give or take what two choices at random cost.
-        assert!((6..=14).contains(&a) && (6..=14).contains(&b) && (24..=36).contains(&c), "{:?}", open());
+        // Half full: 10, 10, 30, give or take what two choices at random cost: once in 5,000 runs more than this.
+        assert!((5..=15).contains(&a) && (5..=15).contains(&b) && (21..=39).contains(&c), "{:?}", open());
         calls.extend((50..100).map(|_| spawn(&client, "x")));
         until([20, 20, 60], open).await;
         calls.push(spawn(&client, "x"));
