@@ -218,8 +218,10 @@ fn an_instance_that_takes_nothing_is_given_up_though_it_has_no_stream() {
         // More than the sockets hold; from here on nobody reads.
         let upload = tokio::spawn(async move { call.raw(vec![7; 64 << 20].into(), false).await });
         let written = || router.metric("switchboard_upstream_written_bytes_total");
+        // On busy cores it may take its time to begin.
+        until(true, || written() > 1 << 20).await;
         let sent = steady(written).await;
-        assert!(sent > 0 && sent < 64 << 20, "{sent}");
+        assert!(sent < 64 << 20, "{sent}");
         upload.abort();
         until(0, || router.metric("switchboard_calls_in_flight")).await;
         until(0, || router.metric("switchboard_upstream_connections")).await;
