@@ -84,10 +84,6 @@ impl Upstream {
     }
 }
 
-fn pool_key(endpoint: &Endpoint) -> usize {
-    Arc::as_ptr(&endpoint.load) as usize
-}
-
 impl Plane {
     /// Sends the call to the router's own services.
     pub(crate) fn send_local(&mut self, key: CallKey) {
@@ -99,7 +95,7 @@ impl Plane {
 
     /// Sends the call to the picked instance: on a connection with room, or into the pool's queue.
     pub(crate) fn send_to(&mut self, key: CallKey, endpoint: Arc<Endpoint>) {
-        let pool_key = pool_key(&endpoint);
+        let pool_key = endpoint.load.number();
         let limit = self.queue_max(key);
         self.leave_room(key);
         let Some(call) = self.calls.get_mut(key) else { return };

@@ -11,7 +11,7 @@
 //! ```
 
 use crate::observe::Served;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Back-off after a failed connect: defaults.md 4.1 (Linkerd's 100 ms doubling, capped at 10 s).
 const DOWN_FIRST_MS: u64 = 100;
@@ -83,6 +83,7 @@ pub(crate) enum Fitness {
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Load {
+    number: Number,
     open: AtomicU32,
     connect_failures: AtomicU32,
     down_until_ms: AtomicU64,
@@ -101,7 +102,23 @@ pub struct Load {
     pub(crate) served: Served,
 }
 
+/// Each is another one.
+#[derive(Debug)]
+struct Number(usize);
+
+impl Default for Number {
+    fn default() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Number(NEXT.fetch_add(1, Relaxed))
+    }
+}
+
 impl Load {
+    /// Tells the instance from all others of this process, also from those that are long gone.
+    pub(crate) fn number(&self) -> usize {
+        self.number.0
+    }
+
     /// An instance that joins a service that is in use: it starts slowly.
     pub fn joining(now_ms: u64) -> Self {
         Load { warm_from_ms: AtomicU64::new(now_ms), ..Load::default() }
@@ -262,6 +279,13 @@ mod tests {
 
     fn end(load: &Load, verdict: Verdict, now_ms: u64) -> bool {
         load.ended(verdict, false, now_ms, 10_000, || true)
+    }
+
+    #[test]
+    fn no_instance_has_the_number_of_one_that_is_gone() {
+        let numbers: Vec<usize> = (0..100).map(|_| Load::default().number()).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+        assert!(Load::joining(1).number() > numbers[99]);
     }
 
     #[test]

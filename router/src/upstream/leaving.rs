@@ -25,13 +25,13 @@ impl Plane {
             .services
             .values()
             .flat_map(|service| &service.endpoints)
-            .map(|endpoint| super::pool_key(endpoint))
-            .chain([super::pool_key(&LOCAL)])
+            .map(|endpoint| endpoint.load.number())
+            .chain([LOCAL.load.number()])
             .collect();
         let concerned = self.pools.iter().filter(|(key, pool)| pool.retired || !present.contains(key));
         let mut concerned: Vec<usize> = concerned.map(|(key, _)| *key).collect();
-        // Not by address, so that a run can be repeated.
-        concerned.sort_by_key(|key| self.pools.get(key).map(|pool| pool.conns.first().copied()));
+        // In order, so that a run can be repeated.
+        concerned.sort_unstable();
         for key in concerned {
             let Some(pool) = self.pools.get_mut(&key) else { continue };
             let was_retired = std::mem::replace(&mut pool.retired, !present.contains(&key));
