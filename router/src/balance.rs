@@ -28,6 +28,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) version: Option<&'a str>,
     /// Not this instance: an earlier attempt failed there.
     pub(crate) except: Option<&'a Arc<Load>>,
+    pub(crate) among: Among,
     /// Calls with the same key go to the same instance.
     pub(crate) affinity: &'a [u8],
     pub(crate) key_pull: KeyPull,
@@ -43,6 +44,25 @@ pub(crate) enum KeyPull {
     Prefers,
     /// It goes there all the same: it asks about work and is none.
     Asks,
+}
+
+/// The instances that a pick may fall on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Among {
+    /// All; if none is fit, those that are not.
+    #[default]
+    All,
+    /// The same, without those that could not be connected to just now.
+    Reachable,
+}
+
+impl Wanted<'_> {
+    /// Whether the instance may be picked at all.
+    pub(crate) fn allows(&self, endpoint: &Endpoint, now_ms: u64) -> bool {
+        self.version.is_none_or(|version| endpoint.version.as_deref() == Some(version))
+            && self.except.is_none_or(|load| !Arc::ptr_eq(load, &endpoint.load))
+            && (self.among == Among::All || !endpoint.load.is_down(now_ms))
+    }
 }
 
 /// The outcome of a pick.
@@ -61,10 +81,7 @@ pub(crate) enum Picked<'e> {
 /// Picks an instance of the service.
 pub(crate) fn pick<'e>(service: &'e Service, wanted: Wanted<'_>, now_ms: u64, rng: &mut Rng) -> Picked<'e> {
     let endpoints = &service.endpoints;
-    let allowed = |endpoint: &Endpoint| {
-        wanted.version.is_none_or(|version| endpoint.version.as_deref() == Some(version))
-            && wanted.except.is_none_or(|load| !Arc::ptr_eq(load, &endpoint.load))
-    };
+    let allowed = |endpoint: &Endpoint| wanted.allows(endpoint, now_ms);
     let fitness = |endpoint: &Endpoint| match allowed(endpoint) {
         true => endpoint.load.fitness(now_ms),
         false => Fitness::Unfit,

@@ -9,7 +9,7 @@
 //!  any phase ── error, cancel, deadline ──► gone  ◄──────────────────────────── Flushing ◄───┘
 //! ```
 //!
-//! `Parked` waits for the directory (a look-up, or a first healthy instance), `Queued` for a stream of an
+//! `Parked` waits for the directory (a look-up, or an instance that is healthy and can be reached), `Queued` for a stream of an
 //! upstream connection, `Flushing` for the client to take the end of a response that came before the request's
 //! own end. A call has one timer: the earlier of its deadline and what its phase allows. Memory per call: the
 //! request headers and at most the replay cap plus one stream window of body, until the response begins.
@@ -18,32 +18,29 @@ mod facts;
 mod finish;
 mod limits;
 mod messages;
+mod park;
 mod request;
 mod retry;
 mod room;
 
+pub(crate) use park::is_full;
 pub(crate) use request::{forwarded, grpc_status};
 pub(crate) use retry::Budget;
 pub(crate) use room::Room;
 
 use crate::{
-    directory::{Directory, Endpoint, Limits, Load, Strategy},
+    balance::{self, Among, KeyPull, Picked, Wanted},
+    directory::{Endpoint, Limits, Load, Strategy},
+    error::Error,
+    link::Lookup,
     peek::Peek,
-    plane::{CallKey, CallRef, ConnKey, Plane, millis},
-    route::{MethodRoute, Target},
+    plane::{CallKey, Command, ConnKey, Plane, millis},
+    route::{self, MethodRoute, Target},
 };
 use limits::Place;
 use messages::Messages;
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 use switchboard_http2::{Headers, StreamId};
-
-use crate::{
-    balance::{self, KeyPull, Picked, Wanted},
-    error::{Error, Reason},
-    link::Lookup,
-    plane::Command,
-    route,
-};
 
 /// Where a call stands; see the module's drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +111,8 @@ pub(crate) struct Call {
     pub(crate) failed_at: Option<Arc<Load>>,
     /// And its error.
     pub(crate) first_error: Option<Box<Error>>,
+    /// No instance could be reached: until then, in ms of the router clock, one is waited for. 0: no such thing.
+    pub(crate) unreached_until_ms: u64,
     /// The answer to a request that is no gRPC, kept until the request has ended: an answer before that would
     /// hide from an HTTP client what else is wrong with it.
     pub(crate) refused: Option<Box<Error>>,
@@ -135,6 +134,20 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// What a pick for it has to respect.
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            version: match &self.target {
+                Some(Target::Id { version, .. }) => version.as_deref(),
+                _ => None,
+            },
+            except: self.failed_at.as_ref(),
+            among: if self.unreached_until_ms > 0 { Among::Reachable } else { Among::All },
+            affinity: &self.affinity,
+            key_pull: self.key_pull(),
+        }
+    }
+
     /// The body can no longer be sent a second time.
     pub(crate) fn forget_replay(&mut self) {
         self.replayable = false;
@@ -248,10 +261,6 @@ impl Plane {
         if !was_known && let Err(error) = call.hold_to(&known) {
             return self.fail(key, error);
         }
-        let version = match &call.target {
-            Some(Target::Id { version, .. }) => version.as_deref(),
-            _ => None,
-        };
         call.idempotent = known.idempotent || call.method.as_ref().is_some_and(|method| method.idempotent);
         if !was_known {
             known.usage.retries.deposit();
@@ -261,12 +270,7 @@ impl Plane {
         {
             (call.affinity, call.by_header) = (value.into(), true);
         }
-        let wanted = Wanted {
-            version,
-            except: call.failed_at.as_ref(),
-            affinity: &call.affinity,
-            key_pull: call.key_pull(),
-        };
+        let wanted = call.wanted();
         let room_at = |owner: &Endpoint| Room::Instance(known.name.clone(), owner.instance.clone());
         match balance::pick(&known, wanted, self.now_ms, &mut self.rng) {
             Picked::Endpoint { endpoint, probe } => {
@@ -278,6 +282,7 @@ impl Plane {
             }
             Picked::Full => self.wait_for_room(key, Room::Service(known.name.clone())),
             Picked::OwnerFull(owner) => self.wait_for_room(key, room_at(owner)),
+            Picked::Nothing if call.unreached_until_ms > 0 => self.wait_for_reachable(key, &known),
             Picked::Nothing if call.failed_at.is_some() => self.fail_attempt(key),
             Picked::Nothing => {
                 // A new directory does not begin the wait anew, but the wait for the look-up was another one.
@@ -291,111 +296,6 @@ impl Plane {
                 self.park(key, Lookup::Service(known.name.clone()), patience);
             }
         }
-    }
-
-    /// Has the call wait for the directory, and asks the control plane unless that was done.
-    fn park(&mut self, key: CallKey, lookup: Lookup, patience_ms: u64) {
-        self.leave_room(key);
-        let limit = self.queue_max(key);
-        let waiting = self.parked.entry(lookup.clone()).or_default();
-        if waiting.len() >= limit {
-            // Calls that gave up leave their entries behind.
-            let calls = &self.calls;
-            waiting.retain(|&(key, serial)| {
-                calls.get(key).is_some_and(|call| call.serial == serial && call.phase == Phase::Parked)
-            });
-        }
-        if waiting.len() >= limit {
-            return self.fail(
-                key,
-                Error::limit(
-                    Reason::PARKED_FULL,
-                    format!("{limit} calls wait for this service already: call again"),
-                ),
-            );
-        }
-        let first = waiting.is_empty();
-        let Some(call) = self.calls.get_mut(key) else { return };
-        if call.phase != Phase::Parked {
-            self.metrics.calls_parked.fetch_add(1, Relaxed);
-        }
-        call.phase = Phase::Parked;
-        call.patience_ms = patience_ms;
-        waiting.push((key, call.serial));
-        let known = knows(&self.directory, &lookup);
-        if first && !known {
-            self.command(Command::Lookup(lookup));
-        }
-        self.set_call_timer(key);
-    }
-
-    /// Whether the call still waits: it may have ended, and its key may be another's now.
-    fn is_parked(&self, (key, serial): CallRef) -> bool {
-        self.calls.get(key).is_some_and(|call| call.serial == serial && call.phase == Phase::Parked)
-    }
-
-    /// A new directory: retires pools of instances that left, and resolves parked calls again.
-    pub(crate) fn swap_directory(&mut self, directory: Arc<Directory>) {
-        let before = std::mem::replace(&mut self.directory, directory);
-        self.refreshing.clear();
-        self.retire_pools();
-        for (lookup, mut calls) in std::mem::take(&mut self.parked) {
-            calls.retain(|&call| self.is_parked(call));
-            if knows(&self.directory, &lookup) {
-                for call in calls {
-                    // An earlier one's end may have served it already.
-                    if self.is_parked(call) {
-                        self.resolve(call.0);
-                    }
-                }
-            } else if !calls.is_empty() {
-                // While the directory held it, nobody had to ask for it.
-                if knows(&before, &lookup) {
-                    self.command(Command::Lookup(lookup.clone()));
-                }
-                self.parked.insert(lookup, calls);
-            }
-        }
-    }
-
-    /// The registry does not know it, but IDs that are near.
-    pub(crate) fn lookup_missing(&mut self, lookup: &Lookup, nearest: &[String]) {
-        for call in self.parked.remove(lookup).unwrap_or_default() {
-            if !self.is_parked(call) {
-                continue;
-            }
-            let error = match (lookup, self.calls.get(call.0).and_then(|call| call.target.as_ref())) {
-                (Lookup::Service(service), Some(Target::Id { id, .. })) => {
-                    Error::unknown_id(id, service, nearest)
-                }
-                (Lookup::Service(service), _) => Error::no_instance(service, 0, None),
-                (Lookup::GrpcService(name), _) => Error::unknown_grpc_service(name),
-            };
-            self.fail(call.0, error);
-        }
-    }
-
-    /// The registry cannot be asked.
-    pub(crate) fn lookup_failed(&mut self, lookup: &Lookup, why: &str) {
-        let (Lookup::Service(name) | Lookup::GrpcService(name)) = lookup;
-        for call in self.parked.remove(lookup).unwrap_or_default() {
-            if self.is_parked(call) {
-                self.fail(call.0, Error::registry_unreachable(name, why));
-            }
-        }
-    }
-
-    /// Ends a call whose service has no instance that may be picked, with what is known of it.
-    fn fail_without_instance(&mut self, key: CallKey) {
-        let Some(call) = self.calls.get(key) else { return };
-        let version = match &call.target {
-            Some(Target::Id { version, .. }) => version.as_deref(),
-            _ => None,
-        };
-        let name = call.service.clone().unwrap_or_else(|| "router".into());
-        let known = self.directory.services.get(&name).map_or(0, |service| service.known);
-        let error = Error::no_instance(&name, known, version);
-        self.fail(key, error);
     }
 
     /// The call's timer fired: its deadline, or the end of its phase's patience.
@@ -416,6 +316,7 @@ impl Plane {
             return self.look_for_room(key);
         }
         match (call.phase, &call.target) {
+            (Phase::Parked, _) if call.unreached_until_ms > 0 => self.look_for_reachable(key),
             (Phase::Backoff, _) => self.resolve(key),
             (Phase::Forwarding, _) => self.check_idle(key),
             (Phase::Reading, _) => {
@@ -462,13 +363,5 @@ impl Plane {
             u64::MAX => self.call_timers.clear(key),
             at_ms => self.call_timers.set(key, at_ms),
         }
-    }
-}
-
-/// Whether the directory answers the look-up.
-fn knows(directory: &Directory, lookup: &Lookup) -> bool {
-    match lookup {
-        Lookup::Service(name) => directory.services.contains_key(name),
-        Lookup::GrpcService(name) => directory.grpc_services.contains_key(name),
     }
 }

@@ -24,6 +24,9 @@ use std::{
     time::SystemTime,
 };
 
+/// Least time between two reads of a service that are due to calls which reach none of its instances.
+const REREAD_MS: u64 = 1_000;
+
 /// The registry as of one moment. Bounded by the control plane: at most
 /// [`crate::config::Config::max_services`] services are held at a time.
 #[derive(Debug, Default)]
@@ -113,6 +116,7 @@ pub struct Usage {
     last_ms: AtomicU64,
     turn: AtomicUsize,
     calls: AtomicU32,
+    reread_ms: AtomicU64,
     /// What second attempts may cost.
     pub(crate) retries: Budget,
 }
@@ -136,6 +140,14 @@ impl Usage {
     /// Counts the end of such a call.
     pub(crate) fn ended(&self) {
         self.calls.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether the registry is to be asked again on behalf of calls that reach no instance: once a second, over all
+    /// worker threads.
+    pub(crate) fn may_reread(&self, now_ms: u64) -> bool {
+        let last = self.reread_ms.load(Relaxed);
+        (last == 0 || now_ms >= last + REREAD_MS)
+            && self.reread_ms.compare_exchange(last, now_ms, Relaxed, Relaxed).is_ok()
     }
 
     /// Numbers the picks of [`Strategy::RoundRobin`], over all worker threads.

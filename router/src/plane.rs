@@ -114,12 +114,12 @@ pub(crate) struct Plane {
     pub(crate) directory: Arc<Directory>,
     pub(crate) conns: Slab<Option<Box<Conn>>>,
     pub(crate) calls: Slab<Call>,
-    /// Pools by the address of the instance's `Load`, which the pool keeps alive.
+    /// Pools by the number of the instance's `Load`.
     pub(crate) pools: HashMap<usize, Pool>,
     pub(crate) call_timers: Timers,
     pub(crate) conn_timers: Timers,
     /// Calls that wait for the directory. In order, so that a run can be repeated.
-    pub(crate) parked: BTreeMap<Lookup, Vec<CallRef>>,
+    pub(crate) parked: BTreeMap<Lookup, VecDeque<CallRef>>,
     /// Calls that wait until an instance has room.
     pub(crate) full: HashMap<Room, VecDeque<CallRef>>,
     /// Those are being served.

@@ -5,15 +5,14 @@
 //! only on a connection whose peer has sent SETTINGS, so that its limit of streams is known and a peer that
 //! accepts and then says nothing counts as a failed connect. Calls wait in the pool's queue until then.
 //!
-//! A call is sent a second time only if the first instance has certainly not processed it: the connect failed,
-//! the stream was refused, or it lies above the last stream of a GOAWAY.
+//! Which calls are sent a second time, `call/retry.rs` says.
 
 mod leaving;
 mod resets;
 
 use crate::{
     balance::Verdict,
-    call::{Phase, forwarded, grpc_status},
+    call::{Call, Phase, forwarded, grpc_status, is_full},
     directory::Endpoint,
     error::{Error, Reason},
     keepalive::{self, Check},
@@ -123,14 +122,7 @@ impl Plane {
             return self.open_stream(key, conn);
         }
         let Some(pool) = self.pools.get_mut(&pool_key) else { return };
-        if pool.waiting.len() >= limit {
-            // Calls that gave up leave their entries behind.
-            let calls = &self.calls;
-            pool.waiting.retain(|&(key, serial)| {
-                calls.get(key).is_some_and(|call| call.serial == serial && call.phase == Phase::Queued)
-            });
-        }
-        if pool.waiting.len() >= limit {
+        if is_full(&mut pool.waiting, limit, &self.calls, |call| call.waits_at(pool_key)) {
             let service = pool.endpoint.service.clone();
             return self.fail(
                 key,
@@ -263,10 +255,8 @@ impl Plane {
     pub(crate) fn serve_queue(&mut self, pool_key: usize) {
         while let Some(pool) = self.pools.get_mut(&pool_key) {
             let Some(&(key, serial)) = pool.waiting.front() else { break };
-            let waits = self.calls.get(key).is_some_and(|call| {
-                call.serial == serial && call.phase == Phase::Queued && call.pool == Some(pool_key)
-            });
-            if !waits {
+            let call = self.calls.get(key).filter(|call| call.serial == serial);
+            if !call.is_some_and(|call| call.waits_at(pool_key)) {
                 pool.waiting.pop_front();
                 continue;
             }
@@ -563,9 +553,9 @@ impl Plane {
         let (service, instance) = (pool.endpoint.service.clone(), pool.endpoint.instance.clone());
         tracing::debug!(%service, %instance, why, waiting = waiting.len(), "connect failed");
         for (call, serial) in waiting {
-            let waits = self.calls.get(call).is_some_and(|c| c.serial == serial && c.phase == Phase::Queued);
-            if waits {
-                self.retry_or_fail(call, Error::connect_failed(&service, &instance, why));
+            let waits = |call: &&Call| call.serial == serial && call.waits_at(pool_key);
+            if self.calls.get(call).filter(waits).is_some() {
+                self.unreached(call, Error::connect_failed(&service, &instance, why));
             }
         }
         self.close_if_retired(pool_key);

@@ -115,6 +115,7 @@ impl Plane {
             pool: None,
             failed_at: None,
             first_error: None,
+            unreached_until_ms: 0,
             refused: None,
             limits: None,
             place: None,

@@ -2,7 +2,8 @@
 //!
 //! | why the first failed | who may try again | bound |
 //! |---|---|---|
-//! | certainly not processed (connect failed, REFUSED_STREAM, above a GOAWAY) | every call | once, at another instance |
+//! | no connection could be made | every call | each instance that can be reached, for `no_endpoint_wait` |
+//! | certainly not processed (REFUSED_STREAM, above a GOAWAY) | every call | once, at another instance |
 //! | UNAVAILABLE, or the connection was lost, before the first response message | calls declared idempotent by their method (`idempotency_level`) or their service (meta `idempotent=true`) | attempts, budget, back-off |
 //!
 //! Never: after a response message, beyond the replay cap, against `grpc-retry-pushback-ms` below 0. The budget
@@ -13,7 +14,8 @@ use super::Phase;
 use crate::{
     balance::Verdict,
     error::Error,
-    plane::{CallKey, Plane},
+    plane::{CallKey, Plane, millis},
+    route::Target,
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use switchboard_http2::Headers;
@@ -121,6 +123,24 @@ impl Plane {
         self.fail(key, error);
     }
 
+    /// The call's instance could not be connected to, so nobody has seen anything of it: any instance that can be
+    /// reached may have it, and if there is none now, the first that comes.
+    pub(crate) fn unreached(&mut self, key: CallKey, error: Error) {
+        let until_ms = self.now_ms + millis(self.config.no_endpoint_wait);
+        let Some(call) = self.calls.get_mut(key) else { return };
+        if matches!(call.target, Some(Target::Local)) {
+            return self.retry_or_fail(key, error);
+        }
+        if call.unreached_until_ms == 0 {
+            call.unreached_until_ms = until_ms;
+            self.metrics.retries_total.fetch_add(1, Relaxed);
+        }
+        call.first_error = Some(Box::new(error));
+        call.failed_at = None;
+        self.leave_upstream(key);
+        self.resolve(key);
+    }
+
     fn prepare_retry(&mut self, key: CallKey) {
         let failed_at = self.calls.get(key).and_then(|call| call.load.clone());
         if let Some(load) = &failed_at {
@@ -140,7 +160,12 @@ impl Plane {
             call.failed_at = None;
             return self.resolve(key);
         }
-        match call.first_error.take() {
+        self.fail_as_first(key);
+    }
+
+    /// Ends the call with its first attempt's error.
+    pub(super) fn fail_as_first(&mut self, key: CallKey) {
+        match self.calls.get_mut(key).and_then(|call| call.first_error.take()) {
             Some(error) => self.fail(key, *error),
             None => self.fail_without_instance(key),
         }

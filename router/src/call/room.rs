@@ -4,7 +4,7 @@
 //! queues for that instance, so that neither holds up the other. Queues are bounded by `queue_per_service` each and go in
 //! the order of the calls' age; entries of calls that gave up are skipped.
 
-use super::Phase;
+use super::{Phase, park::is_full};
 use crate::{
     balance::KeyPull,
     directory::Endpoint,
@@ -48,13 +48,7 @@ impl Plane {
             return self.set_call_timer(key);
         }
         let queue = self.full.entry(room.clone()).or_default();
-        if queue.len() >= limit {
-            let calls = &self.calls;
-            queue.retain(|&(key, serial)| {
-                calls.get(key).is_some_and(|call| call.serial == serial && call.room.as_ref() == Some(&room))
-            });
-        }
-        if queue.len() >= limit {
+        if is_full(queue, limit, &self.calls, |call| call.room.as_ref() == Some(&room)) {
             return self.fail(key, Error::queue_full(&room, limit));
         }
         let Some(call) = self.calls.get_mut(key) else { return };

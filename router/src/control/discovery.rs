@@ -239,14 +239,19 @@ impl Discovery {
         }
     }
 
-    /// Whether the directory as it stands is the answer, so that sending it again suffices.
+    /// Whether the directory as it stands is the answer, so that sending it again suffices. Of a service none of whose
+    /// instances can be connected to, it is not: whoever replaced them may be registered by now.
     fn answered_by_directory(&self, lookup: &Lookup) -> bool {
         let service = match lookup {
             Lookup::Service(service) => Some(service),
             Lookup::GrpcService(grpc) => self.grpc.get(grpc),
         };
         let entry = service.and_then(|service| self.entries.get(service));
-        entry.is_some_and(|entry| entry.service.fresh_until_ms > self.clock.now_ms())
+        let now_ms = self.clock.now_ms();
+        entry.is_some_and(|entry| {
+            let dead = !entry.service.endpoints.is_empty() && entry.is_down(now_ms);
+            entry.service.fresh_until_ms > now_ms && !dead
+        })
     }
 
     async fn handle(&mut self, event: Event) {
@@ -377,7 +382,10 @@ impl Discovery {
         if let Lookup::Service(service) = &lookup
             && let Some(entry) = self.entries.get_mut(service)
         {
-            entry.extend(self.clock.now_ms() + millis(self.config.negative_ttl));
+            // A watch asks by itself.
+            if !self.watches.contains_key(service) {
+                entry.extend(self.clock.now_ms() + millis(self.config.negative_ttl));
+            }
             return self.publish_within(ANSWER_COALESCED);
         }
         self.counters.lookups_failed.fetch_add(1, Relaxed);

@@ -25,6 +25,7 @@ mod memory;
 mod metadata;
 mod metrics;
 mod parked;
+mod replaced_instance;
 mod request_id;
 mod retry;
 mod service_limits;

@@ -313,6 +313,26 @@ async fn services_beyond_the_last_watch_are_read_again_when_they_are_old() {
 }
 
 #[tokio::test]
+async fn a_service_none_of_whose_instances_can_be_reached_is_read_again_however_fresh_it_is() {
+    let rig = Rig::with(|config| {
+        config.max_watches = 0;
+        config.cache_ttl = Duration::from_secs(600);
+    })
+    .await;
+    let first = rig.register("agent-echo", 1).await;
+    rig.ask_service("agent-echo").await;
+    let known = rig.service("agent-echo", |service| ports(service) == [1]).await;
+    rig.register("agent-echo", 2).await;
+    rig.client.deregister(&first.id).await.unwrap();
+    rig.ask_service("agent-echo").await;
+    let fresh = rig.service("agent-echo", |_| true).await;
+    assert_eq!(ports(&fresh), [1], "a read in vain: calls reach it");
+    endpoint(&known, 1).load.connect_failed(rig.clock.now_ms() + 600_000);
+    rig.ask_service("agent-echo").await;
+    rig.service("agent-echo", |service| ports(service) == [2]).await;
+}
+
+#[tokio::test]
 async fn the_directory_is_bounded_and_forgets_what_was_not_called_for_the_longest_time() {
     let rig = Rig::with(|config| {
         config.max_watches = 1;

@@ -153,6 +153,14 @@ impl TestRouter {
         table.publish();
     }
 
+    /// Sets a service's healthy instances, by address, for the next look-up to find.
+    pub(crate) fn set_unseen(&self, service: &str, addrs: &[SocketAddr]) {
+        let instance =
+            |(index, addr): (usize, &SocketAddr)| Instance::new(&format!("{service}-{index}"), *addr);
+        let instances = addrs.iter().enumerate().map(instance).collect();
+        locked(&self.table).services.insert(service.to_owned(), instances);
+    }
+
     /// Removes a service from the registry.
     pub(crate) fn remove(&self, service: &str) {
         let mut table = locked(&self.table);
