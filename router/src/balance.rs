@@ -54,6 +54,8 @@ pub(crate) enum Among {
     All,
     /// The same, without those that could not be connected to just now.
     Reachable,
+    /// Those that nothing speaks against, not to be probed either.
+    Fit,
 }
 
 impl Wanted<'_> {
@@ -88,6 +90,9 @@ pub(crate) fn pick<'e>(service: &'e Service, wanted: Wanted<'_>, now_ms: u64, rn
     };
     let fit = |endpoint: &Endpoint| fitness(endpoint) == Fitness::Fit && has_room(endpoint);
     let plain = |endpoint| Picked::Endpoint { endpoint, probe: false };
+    if wanted.among == Among::Fit {
+        return choose(service, fit, now_ms, rng).map_or(Picked::Nothing, plain);
+    }
     if !wanted.affinity.is_empty() {
         let owner = |filter: &dyn Fn(&Endpoint) -> bool| affinity::owner(wanted.affinity, endpoints, filter);
         let takes = |endpoint: &Endpoint| wanted.key_pull == KeyPull::Asks || has_room(endpoint);

@@ -9,13 +9,15 @@
 //!  any phase ── error, cancel, deadline ──► gone  ◄──────────────────────────── Flushing ◄───┘
 //! ```
 //!
-//! `Parked` waits for the directory (a look-up, or an instance that is healthy and can be reached), `Queued` for a stream of an
-//! upstream connection, `Flushing` for the client to take the end of a response that came before the request's
-//! own end. A call has one timer: the earlier of its deadline and what its phase allows. Memory per call: the
-//! request headers and at most the replay cap plus one stream window of body, until the response begins.
+//! `Parked` waits for the directory (a look-up, or an instance that is healthy and can be reached), `Queued` for a
+//! stream of an upstream connection, `Flushing` for the client to take the end of a response that came before the
+//! request's own end. While it is `Forwarding` and unanswered a slow call may have a second attempt beside the
+//! first (`hedge.rs`). A call has one timer: the earlier of its deadline and what its phase allows. Memory per
+//! call: the request headers and at most the replay cap plus one stream window of body, until the response begins.
 
 mod facts;
 mod finish;
+mod hedge;
 mod limits;
 mod messages;
 mod park;
@@ -23,8 +25,10 @@ mod request;
 mod retry;
 mod room;
 
+pub use hedge::Hedge;
+pub(crate) use hedge::{Attempt, Delay};
 pub(crate) use park::is_full;
-pub(crate) use request::{forwarded, grpc_status};
+pub(crate) use request::grpc_status;
 pub(crate) use retry::Budget;
 pub(crate) use room::Room;
 
@@ -107,6 +111,12 @@ pub(crate) struct Call {
     pub(crate) leave_ms: u64,
     /// Key of the pool of the picked instance.
     pub(crate) pool: Option<usize>,
+    /// A second attempt beside the one that the fields above describe.
+    pub(crate) other: Option<Box<Attempt>>,
+    /// The fields above describe a hedge.
+    pub(crate) is_hedge: bool,
+    /// After how many ms without an answer another instance is asked as well; 0 = never.
+    pub(crate) hedge_ms: u32,
     /// The instance where the first attempt failed.
     pub(crate) failed_at: Option<Arc<Load>>,
     /// And its error.
@@ -270,6 +280,10 @@ impl Plane {
         {
             (call.affinity, call.by_header) = (value.into(), true);
         }
+        call.hedge_ms = match known.hedge {
+            Some(hedge) if call.idempotent && call.affinity.is_empty() => known.usage.answers.ms(hedge),
+            _ => 0,
+        };
         let wanted = call.wanted();
         let room_at = |owner: &Endpoint| Room::Instance(known.name.clone(), owner.instance.clone());
         match balance::pick(&known, wanted, self.now_ms, &mut self.rng) {
@@ -318,6 +332,7 @@ impl Plane {
         match (call.phase, &call.target) {
             (Phase::Parked, _) if call.unreached_until_ms > 0 => self.look_for_reachable(key),
             (Phase::Backoff, _) => self.resolve(key),
+            (Phase::Forwarding, _) if self.now_ms >= call.patience_ms => self.hedge(key),
             (Phase::Forwarding, _) => self.check_idle(key),
             (Phase::Reading, _) => {
                 self.fail(key, Error::first_message_timeout(self.config.first_message_wait));
@@ -354,8 +369,8 @@ impl Plane {
         let patience = match call.phase {
             Phase::Reading | Phase::Parked | Phase::Backoff => call.patience_ms,
             Phase::Forwarding => match millis(call.stream_idle(&self.config)) {
-                0 => u64::MAX,
-                idle_ms => call.active_ms + idle_ms,
+                0 => call.patience_ms,
+                idle_ms => call.patience_ms.min(call.active_ms + idle_ms),
             },
             _ => u64::MAX,
         };

@@ -9,10 +9,11 @@
 mod nearest;
 
 pub use crate::balance::Load;
+pub use crate::call::Hedge;
 pub use nearest::nearest;
 pub use switchboard_registry::Limits;
 
-use crate::call::Budget;
+use crate::call::{Budget, Delay};
 
 use std::{
     collections::HashMap,
@@ -59,6 +60,8 @@ pub struct Service {
     pub idempotent: bool,
     /// What its calls are held to instead of the router's settings; `None` if its meta says nothing of it.
     pub limits: Option<Arc<Limits>>,
+    /// Whether and when slow calls are sent to a second instance as well, if they may be sent twice: meta `hedge`.
+    pub hedge: Option<Hedge>,
     /// Use by calls, shared by all snapshots.
     pub usage: Arc<Usage>,
 }
@@ -119,6 +122,8 @@ pub struct Usage {
     reread_ms: AtomicU64,
     /// What second attempts may cost.
     pub(crate) retries: Budget,
+    /// When a tracked hedge is due.
+    pub(crate) answers: Delay,
 }
 
 impl Usage {

@@ -91,6 +91,9 @@ metrics! {
     gauge calls_queued: "Calls that wait for a stream of an upstream connection";
     counter retries_total: "Second attempts of calls that were not processed";
     counter retries_over_budget_total: "Retries that the budget did not allow";
+    counter hedges_total: "Second attempts beside a slow first one";
+    counter hedges_won_total: "Those of them whose answer came first";
+    counter hedges_over_budget_total: "Hedges that the retry budget did not allow";
     counter ejections_total: "Instances taken out of the rotation because of their calls' outcomes";
     counter downstream_protocol_errors_total: "HTTP/2 connection errors found in what clients sent";
     counter upstream_protocol_errors_total: "HTTP/2 connection errors found in what instances sent";

@@ -283,6 +283,7 @@ impl Plane {
             Next::Fail { call, error } => self.fail(call, *error),
             Next::Cancelled { call, outcome } => self.cancelled(call, outcome),
             Next::Ready => self.ready(key),
+            Next::Decided { call } => self.decided(call),
             Next::Responded { call, code, outcome } => self.responded(call, code, outcome),
             Next::Retry { call, wait_ms } => self.retry_after(call, wait_ms),
             Next::UpstreamReset { call, code } => self.upstream_reset(call, code),
@@ -498,6 +499,10 @@ pub(crate) enum Next {
     Retry {
         call: CallKey,
         wait_ms: u64,
+    },
+    /// The first of the response came, while another instance had been asked as well.
+    Decided {
+        call: CallKey,
     },
     /// The instance's response is complete.
     Responded {

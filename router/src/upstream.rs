@@ -12,7 +12,7 @@ mod resets;
 
 use crate::{
     balance::Verdict,
-    call::{Call, Phase, forwarded, grpc_status, is_full},
+    call::{Call, Phase, grpc_status, is_full},
     directory::Endpoint,
     error::{Error, Reason},
     keepalive::{self, Check},
@@ -94,8 +94,6 @@ impl Plane {
 
     /// Sends the call to the picked instance: on a connection with room, or into the pool's queue.
     pub(crate) fn send_to(&mut self, key: CallKey, endpoint: Arc<Endpoint>) {
-        let pool_key = endpoint.load.number();
-        let limit = self.queue_max(key);
         self.leave_room(key);
         let Some(call) = self.calls.get_mut(key) else { return };
         if call.phase == Phase::Parked {
@@ -105,8 +103,20 @@ impl Plane {
         self.metrics.calls_queued.fetch_add(1, Relaxed);
         endpoint.load.opened();
         call.load = Some(endpoint.load.clone());
-        call.pool = Some(pool_key);
-        let serial = call.serial;
+        call.pool = Some(endpoint.load.number());
+        let service = endpoint.service.clone();
+        if !self.join_pool(key, endpoint) {
+            let limit = self.queue_max(key);
+            let message = format!("{limit} calls wait for {service} already: call again, or add instances");
+            self.fail(key, Error::limit(Reason::QUEUE_FULL, message));
+        }
+    }
+
+    /// Opens a stream for the call on a connection with room, or has it wait in the pool's queue. False if that is full.
+    pub(crate) fn join_pool(&mut self, key: CallKey, endpoint: Arc<Endpoint>) -> bool {
+        let pool_key = endpoint.load.number();
+        let limit = self.queue_max(key);
+        let Some(serial) = self.calls.get(key).map(|call| call.serial) else { return true };
         let pool = self.pools.entry(pool_key).or_insert_with(|| Pool {
             endpoint,
             conns: Vec::new(),
@@ -119,22 +129,17 @@ impl Plane {
         if pool.waiting.is_empty()
             && let Some(conn) = self.conn_with_room(pool_key)
         {
-            return self.open_stream(key, conn);
+            self.open_stream(key, conn);
+            return true;
         }
-        let Some(pool) = self.pools.get_mut(&pool_key) else { return };
+        let Some(pool) = self.pools.get_mut(&pool_key) else { return true };
         if is_full(&mut pool.waiting, limit, &self.calls, |call| call.waits_at(pool_key)) {
-            let service = pool.endpoint.service.clone();
-            return self.fail(
-                key,
-                Error::limit(
-                    Reason::QUEUE_FULL,
-                    format!("{limit} calls wait for {service} already: call again, or add instances"),
-                ),
-            );
+            return false;
         }
         pool.waiting.push_back((key, serial));
         self.set_call_timer(key);
         self.grow(pool_key);
+        true
     }
 
     /// The first connection of the pool that takes another stream now: one that can also send its messages at once,
@@ -196,16 +201,12 @@ impl Plane {
         let now_ms = self.now_ms;
         let replay_max = self.config.replay_max_bytes as u64;
         let Some(call) = self.calls.get_mut(key) else { return };
+        if call.phase != Phase::Queued {
+            return self.open_hedge(key, conn_key);
+        }
         let Some(Some(conn)) = self.conns.get_mut(conn_key) else { return };
-        let timeout = call.timeout_field(now_ms);
-        let previous = (call.attempts > 0).then(|| call.attempts.to_string());
-        let end = call.client_done && call.held.is_empty();
-        let stream = match conn.http2.open(
-            forwarded(&call.request, timeout.as_deref(), previous.as_deref()),
-            end,
-            key,
-        ) {
-            Ok(stream) => stream,
+        let (stream, pending) = match call.send_on(&mut conn.http2, key, now_ms) {
+            Ok(opened) => opened,
             // `conn_with_room` looked before; only a connection that is used up says no now.
             Err(
                 OpenError::TooManyStreams
@@ -225,14 +226,14 @@ impl Plane {
         self.metrics.calls_queued.fetch_sub(1, Relaxed);
         call.phase = Phase::Forwarding;
         call.up = Some((conn_key, stream));
-        call.moved = 0;
+        call.moved = (call.held.len() - pending) as u64;
         call.attempts += 1;
         call.opened_us = self.now_us;
         call.active_ms = now_ms;
-        if !call.held.is_empty() {
-            let pending = conn.http2.send_data(stream, &call.held, call.client_done);
-            call.moved = (call.held.len() - pending) as u64;
-        }
+        call.patience_ms = match (call.hedge_ms, call.attempts) {
+            (0, _) | (_, 2..) => u64::MAX,
+            (ms, _) => now_ms + u64::from(ms),
+        };
         if call.received > replay_max {
             call.forget_replay();
         }
@@ -244,10 +245,15 @@ impl Plane {
             down_conn.http2.release(down_stream, credit);
             self.mark(down);
         }
-        self.mark(conn_key);
         self.set_call_timer(key);
-        if !self.conn_timers.is_set(conn_key) {
-            self.look_after_instance(conn_key);
+        self.stream_opened(conn_key);
+    }
+
+    /// The connection has another stream, and output.
+    pub(crate) fn stream_opened(&mut self, key: ConnKey) {
+        self.mark(key);
+        if !self.conn_timers.is_set(key) {
+            self.look_after_instance(key);
         }
     }
 
@@ -281,12 +287,14 @@ impl Plane {
         let consumed = step.consumed;
         let next = match step.event {
             None => Next::Nothing,
-            Some(Event::Headers { key: call, headers, kind, end_stream, .. }) => {
+            Some(Event::Headers { stream, key: call, headers, kind, end_stream }) => {
                 conn.alive.spoke();
+                self.turn_to(call, (key, stream));
                 self.response_headers(call, headers, kind, end_stream)
             }
             Some(Event::Data { stream, key: call, data, credit, end_stream }) => {
                 conn.alive.spoke();
+                self.turn_to(call, (key, stream));
                 let (next, release) = self.response_data(call, data, credit, end_stream);
                 if release > 0 {
                     conn.http2.release(stream, release);
@@ -294,8 +302,12 @@ impl Plane {
                 next
             }
             Some(Event::Reset { key: NO_KEY, .. } | Event::StreamError { key: NO_KEY, .. }) => Next::Nothing,
-            Some(Event::Reset { key: call, code, .. }) => Next::UpstreamReset { call, code },
-            Some(Event::StreamError { key: call, code, reason, .. }) => {
+            Some(Event::Reset { stream, key: call, code }) => {
+                self.turn_to(call, (key, stream));
+                Next::UpstreamReset { call, code }
+            }
+            Some(Event::StreamError { stream, key: call, code, reason }) => {
+                self.turn_to(call, (key, stream));
                 Next::UpstreamBroken { call, code, reason }
             }
             Some(Event::Settings) => Next::Ready,
@@ -404,6 +416,13 @@ impl Plane {
         }
         call.started = true;
         call.forget_replay();
+        if call.hedge_ms > 0 && call.client_done && !call.is_hedge {
+            let (opened_us, now_us) = (call.opened_us, self.now_us);
+            if let Some(call) = self.calls.get(key) {
+                self.note_answer(call, now_us.saturating_sub(opened_us));
+            }
+        }
+        let Some(call) = self.calls.get_mut(key) else { return };
         let (down, stream) = call.down;
         if let Some(early) = call.early.take()
             && let Some(Some(conn)) = self.conns.get_mut(down)
@@ -428,7 +447,7 @@ impl Plane {
         }
         let Some(call) = self.calls.get_mut(key) else { return (Next::Nothing, credit) };
         call.active_ms = self.now_ms;
-        let (down, stream) = call.down;
+        let ((down, stream), hedged) = (call.down, call.other.is_some());
         let mut pending = 0;
         if let Some(Some(conn)) = self.conns.get_mut(down) {
             pending = conn.http2.send_data(stream, data, end);
@@ -437,7 +456,12 @@ impl Plane {
         let release = credit.saturating_sub(u32::try_from(pending).unwrap_or(u32::MAX));
         // A response without trailers has no status; gRPC clients take it as UNKNOWN.
         let outcome = Outcome::BackendNoStatus;
-        (if end { Next::Responded { call: key, code: 2, outcome } } else { Next::Nothing }, release)
+        let next = match (end, hedged) {
+            (true, _) => Next::Responded { call: key, code: 2, outcome },
+            (false, true) => Next::Decided { call: key },
+            (false, false) => Next::Nothing,
+        };
+        (next, release)
     }
 
     /// The instance's SETTINGS came: it is reachable, and its limit of streams may have changed.
@@ -466,6 +490,7 @@ impl Plane {
                 conn.http2.reset(stream, ErrorCode::CANCEL);
             }
             if call != NO_KEY {
+                self.turn_to(call, (key, stream));
                 let (service, instance) = self.instance_of(call);
                 // Another instance is better; but the same one may only have aged this connection.
                 if let Some(call) = self.calls.get_mut(call) {
@@ -532,10 +557,11 @@ impl Plane {
         let Some(conn) = self.conn(key) else { return };
         let Side::Upstream(state) = &conn.side else { return };
         let (pool_key, ready) = (state.pool, state.ready);
-        let calls: Vec<CallKey> =
-            conn.http2.unprocessed(0).map(|(_, call)| call).filter(|&call| call != NO_KEY).collect();
+        let calls: Vec<(u32, CallKey)> =
+            conn.http2.unprocessed(0).filter(|&(_, call)| call != NO_KEY).collect();
         self.detach_upstream(key);
-        for call in calls {
+        for (stream, call) in calls {
+            self.turn_to(call, (key, stream));
             let (service, instance) = self.instance_of(call);
             self.retry_or_fail(call, Error::connection_lost(&service, &instance, why));
         }

@@ -46,6 +46,7 @@ fn service(specs: &[Spec]) -> Service {
         strategy: Strategy::P2c,
         idempotent: false,
         limits: None,
+        hedge: None,
         usage: Arc::new(Usage::default()),
     }
 }

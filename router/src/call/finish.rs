@@ -61,17 +61,21 @@ impl Plane {
         let own = self.calls.get(key).is_some_and(|call| matches!(call.target, Some(Target::Local)));
         self.count(key, code, if own { Outcome::OwnStatus } else { outcome });
         self.judge(key, Verdict::of_status(code));
+        self.decided(key);
         self.leave_upstream(key);
         self.leave_downstream(key);
     }
 
     /// The instance reset the stream: the client's is reset with the same code, unless nothing was processed.
     pub(crate) fn upstream_reset(&mut self, key: CallKey, code: ErrorCode) {
-        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(call) = self.calls.get(key) else { return };
         let (down, stream) = call.down;
         if code == ErrorCode::REFUSED_STREAM && !call.started {
             let (service, instance) = self.instance_of(key);
             return self.retry_or_fail(key, Error::refused(&service, &instance));
+        }
+        if self.give_way(key, Verdict::Bad) {
+            return;
         }
         if code == ErrorCode::NO_ERROR {
             // A server may end a request like this only after a complete response (RFC 9113 8.1).
@@ -94,6 +98,9 @@ impl Plane {
 
     /// The instance broke the protocol on the call's stream.
     pub(crate) fn upstream_broken(&mut self, key: CallKey, reason: &str) {
+        if self.give_way(key, Verdict::Bad) {
+            return;
+        }
         let (service, instance) = self.instance_of(key);
         self.fail(key, Error::bad_response(&service, &instance, reason));
     }
@@ -167,6 +174,9 @@ impl Plane {
     pub(crate) fn leave_upstream(&mut self, key: CallKey) {
         self.judge(key, Verdict::None);
         self.leave_room(key);
+        if self.calls.get(key).is_some_and(|call| call.other.is_some()) {
+            self.drop_other(key);
+        }
         let Some(call) = self.calls.get_mut(key) else { return };
         if let Some(load) = call.load.take() {
             load.closed();
@@ -174,6 +184,7 @@ impl Plane {
         let (up, pool) = (call.up.take(), call.pool.take());
         call.leave_ms = u64::MAX;
         call.early = None;
+        call.is_hedge = false;
         match call.phase {
             Phase::Parked => {
                 self.metrics.calls_parked.fetch_sub(1, Relaxed);
@@ -188,12 +199,17 @@ impl Plane {
             self.reset_upstream(up, stream);
         }
         if let Some(pool) = pool {
-            let waited_for = !self.full.is_empty();
-            let endpoint = self.pools.get(&pool).filter(|_| waited_for).map(|pool| pool.endpoint.clone());
-            self.serve_queue(pool);
-            if let Some(endpoint) = endpoint {
-                self.room_made(&endpoint.service, &endpoint.instance);
-            }
+            self.left_pool(pool);
+        }
+    }
+
+    /// A stream at the pool's instance is free: sends who waits for one.
+    pub(super) fn left_pool(&mut self, pool: usize) {
+        let waited_for = !self.full.is_empty();
+        let endpoint = self.pools.get(&pool).filter(|_| waited_for).map(|pool| pool.endpoint.clone());
+        self.serve_queue(pool);
+        if let Some(endpoint) = endpoint {
+            self.room_made(&endpoint.service, &endpoint.instance);
         }
     }
 

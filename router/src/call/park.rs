@@ -24,13 +24,6 @@ use std::{
 /// How often a call that waits for an instance that can be reached looks whether another thread found one.
 const LOOK_MS: u64 = 50;
 
-impl Call {
-    /// Whether it waits for a stream of the instance of that pool.
-    pub(crate) fn waits_at(&self, pool: usize) -> bool {
-        self.phase == Phase::Queued && self.pool == Some(pool)
-    }
-}
-
 impl Plane {
     /// Has the call wait for the directory, and asks the control plane unless that was done.
     pub(super) fn park(&mut self, key: CallKey, lookup: Lookup, patience_ms: u64) {

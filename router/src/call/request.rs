@@ -8,7 +8,7 @@ use crate::{
     route::TARGET_HEADER,
 };
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
-use switchboard_http2::{Field, Headers, StreamId};
+use switchboard_http2::{self as http2, Field, Headers, OpenError, StreamId};
 
 /// A request ID that a client may choose: longer ones, or others than visible ASCII, are replaced.
 const REQUEST_ID_MAX: usize = 128;
@@ -113,6 +113,9 @@ impl Plane {
             by_header: false,
             leave_ms: u64::MAX,
             pool: None,
+            other: None,
+            is_hedge: false,
+            hedge_ms: 0,
             failed_at: None,
             first_error: None,
             unreached_until_ms: 0,
@@ -167,8 +170,28 @@ impl Call {
         self.deadline_ms != u64::MAX && now_ms + 2 * TIMEOUT_OFFSET_MS >= self.deadline_ms
     }
 
+    /// Opens a stream on the connection and sends what came of the request so far. Returns the stream and how many bytes
+    /// of it wait for room.
+    pub(crate) fn send_on(
+        &self,
+        http2: &mut http2::Connection,
+        key: CallKey,
+        now_ms: u64,
+    ) -> Result<(StreamId, usize), OpenError> {
+        let timeout = self.timeout_field(now_ms);
+        let previous = (self.attempts > 0).then(|| self.attempts.to_string());
+        let end = self.client_done && self.held.is_empty();
+        let fields = forwarded(&self.request, timeout.as_deref(), previous.as_deref());
+        let stream = http2.open(fields, end, key)?;
+        let pending = match self.held.is_empty() {
+            true => 0,
+            false => http2.send_data(stream, &self.held, self.client_done),
+        };
+        Ok((stream, pending))
+    }
+
     /// The time left for `grpc-timeout`; `None` if the call has no deadline.
-    pub(crate) fn timeout_field(&self, now_ms: u64) -> Option<String> {
+    fn timeout_field(&self, now_ms: u64) -> Option<String> {
         if self.deadline_ms == u64::MAX {
             return None;
         }
@@ -183,7 +206,7 @@ impl Call {
 }
 
 /// The fields of the request for an instance.
-pub(crate) fn forwarded<'a>(
+fn forwarded<'a>(
     request: &'a Headers,
     timeout: Option<&'a str>,
     previous: Option<&'a str>,

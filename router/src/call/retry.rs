@@ -1,4 +1,4 @@
-//! Second attempts: which calls may have one, when, and what they cost.
+//! Second attempts after a first: which calls may have one, when, and what they cost. Those beside a first: `hedge.rs`.
 //!
 //! | why the first failed | who may try again | bound |
 //! |---|---|---|
@@ -63,6 +63,10 @@ impl Plane {
         if status != UNAVAILABLE || !call.idempotent || !call.replayable || call.started {
             return None;
         }
+        if call.is_hedged() {
+            // The other attempt is under way already, and goes on whatever this one says.
+            return Some(0);
+        }
         let pushback = match fields.get(b"grpc-retry-pushback-ms") {
             // Anything but a number of ms means: do not try again (gRFC A6).
             Some(value) => Some(str::from_utf8(value).ok()?.parse::<u64>().ok()?),
@@ -92,6 +96,9 @@ impl Plane {
 
     /// Sends the call again after a pause, at another instance if there is one.
     pub(crate) fn retry_after(&mut self, key: CallKey, wait_ms: u64) {
+        if self.give_way(key, Verdict::Bad) {
+            return;
+        }
         self.judge(key, Verdict::Bad);
         self.prepare_retry(key);
         let Some(call) = self.calls.get_mut(key) else { return };
@@ -102,6 +109,9 @@ impl Plane {
 
     /// Gives a call that was not processed, or may be sent twice, to another instance; otherwise answers with the error.
     pub(crate) fn retry_or_fail(&mut self, key: CallKey, error: Error) {
+        if self.give_way(key, if error.blames_instance { Verdict::Bad } else { Verdict::None }) {
+            return;
+        }
         let Some(call) = self.calls.get(key) else { return };
         let can = call.replayable && !call.started;
         if can && error.unprocessed && call.first_error.is_none() {
@@ -130,6 +140,10 @@ impl Plane {
         let Some(call) = self.calls.get_mut(key) else { return };
         if matches!(call.target, Some(Target::Local)) {
             return self.retry_or_fail(key, error);
+        }
+        if call.phase == Phase::Forwarding {
+            // Only its hedge waited for the connection.
+            return self.drop_other(key);
         }
         if call.unreached_until_ms == 0 {
             call.unreached_until_ms = until_ms;

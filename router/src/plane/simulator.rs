@@ -29,13 +29,13 @@ use script::SimCall;
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 /// Runs of the default test: some ten seconds unoptimized.
 const SEEDS: u64 = 150;
 /// Steps of one run: beyond it the plane turns in a circle.
-const STEPS: usize = 300_000;
+const STEPS: usize = 1_000_000;
 /// Virtual time of one run in s: longer than every deadline, idle time and back-off together.
 const LONGEST_S: u64 = 1_200;
 
@@ -108,7 +108,8 @@ impl World {
         }
     }
 
-    fn run(&mut self) {
+    /// Returns how many hedges there were, and how many of them won.
+    fn run(&mut self) -> [u64; 2] {
         if self.tell {
             eprintln!("{:?}", self.plan);
         }
@@ -132,6 +133,7 @@ impl World {
         self.registry.answers.push((self.now_us, None));
         self.run_for(20_000 * MS);
         self.check_empty();
+        [&self.plane.metrics.hedges_total, &self.plane.metrics.hedges_won_total].map(|n| n.load(Relaxed))
     }
 
     fn run_for(&mut self, span_us: u64) {
@@ -237,9 +239,15 @@ fn nothing_is_lost_doubled_or_left_over_under_any_faults() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let one = number("SIM_SEED");
     let (first, count) = one.map_or((0, number("SIM_SEEDS").unwrap_or(SEEDS)), |seed| (seed, 1));
+    let mut hedges = [0, 0];
     for seed in first..first + count {
         let run = || World::new(seed, &routes, one.is_some()).run();
         let repeat = "cargo test -p switchboard-router --lib simulator";
-        assert!(catch_unwind(AssertUnwindSafe(run)).is_ok(), "repeat it with SIM_SEED={seed} {repeat}");
+        let Ok([sent, won]) = catch_unwind(AssertUnwindSafe(run)) else {
+            panic!("repeat it with SIM_SEED={seed} {repeat}");
+        };
+        hedges = [hedges[0] + sent, hedges[1] + won];
     }
+    // What is rare must not vanish from the runs unnoticed.
+    assert!(count < SEEDS || hedges[1] > 10 && hedges[0] > hedges[1], "{hedges:?} hedges sent and won");
 }

@@ -6,6 +6,7 @@
 
 use super::LOCAL;
 use crate::{
+    balance::{Rng, Verdict},
     call::Phase,
     error::Error,
     plane::{CallKey, Plane, millis},
@@ -60,13 +61,8 @@ impl Plane {
             return;
         }
         pool.ends = true;
-        for call in self.calls_at(pool_key) {
-            let at_ms = self.now_ms + spread(after_ms, self.rng.fraction());
-            if let Some(call) = self.calls.get_mut(call) {
-                call.leave_ms = at_ms;
-            }
-            self.set_call_timer(call);
-        }
+        let now_ms = self.now_ms;
+        self.set_leave(pool_key, |rng| now_ms + spread(after_ms, rng.fraction()));
     }
 
     /// Lets the calls of an instance that came back go on.
@@ -75,21 +71,27 @@ impl Plane {
         if !std::mem::take(&mut pool.ends) {
             return;
         }
-        for call in self.calls_at(pool_key) {
-            if let Some(call) = self.calls.get_mut(call) {
-                call.leave_ms = u64::MAX;
-            }
-            self.set_call_timer(call);
-        }
+        self.set_leave(pool_key, |_| u64::MAX);
     }
 
-    fn calls_at(&self, pool_key: usize) -> Vec<CallKey> {
-        let calls = self.calls.iter().filter(|(_, call)| call.pool == Some(pool_key));
-        calls.map(|(key, _)| key).collect()
+    fn set_leave(&mut self, pool_key: usize, at_ms: impl Fn(&mut Rng) -> u64) {
+        let mut changed = Vec::new();
+        for (key, call) in &mut self.calls {
+            if let Some(leave_ms) = call.leave_ms_at(pool_key) {
+                *leave_ms = at_ms(&mut self.rng);
+                changed.push(key);
+            }
+        }
+        for key in changed {
+            self.set_call_timer(key);
+        }
     }
 
     /// The time of a call at an instance that left is over.
     pub(crate) fn leave_instance(&mut self, key: CallKey) {
+        if self.give_way(key, Verdict::None) {
+            return;
+        }
         let (service, instance) = self.instance_of(key);
         let queued = self.calls.get(key).is_some_and(|call| call.phase == Phase::Queued);
         let error = Error::instance_drained(&service, &instance, queued);

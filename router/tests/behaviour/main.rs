@@ -18,6 +18,7 @@ mod error_facts;
 mod errors;
 mod failure_counts;
 mod header_target;
+mod hedging;
 mod idempotent_retries;
 mod keepalive;
 mod lost_upstream;

@@ -55,6 +55,7 @@ impl Entry {
             strategy: Strategy::P2c,
             idempotent: false,
             limits: None,
+            hedge: None,
             usage,
         };
         Entry {
@@ -161,6 +162,7 @@ impl Entry {
             strategy: spokesman.map_or_else(|| old.strategy.clone(), Known::strategy),
             idempotent: spokesman.map_or(old.idempotent, Known::idempotent),
             limits: spokesman.map_or_else(|| old.limits.clone(), |known| limits(known, old)),
+            hedge: spokesman.map_or(old.hedge, Known::hedge),
             endpoints,
             usage: old.usage.clone(),
         };
@@ -223,7 +225,8 @@ fn is_same(new: &Service, old: &Service) -> bool {
     (new.endpoints.len(), new.known, new.fresh_until_ms)
         == (old.endpoints.len(), old.known, old.fresh_until_ms)
         && endpoints.into_iter().all(|(new, old)| Arc::ptr_eq(new, old))
-        && (&new.strategy, new.idempotent, &new.limits) == (&old.strategy, old.idempotent, &old.limits)
+        && (&new.strategy, new.idempotent, new.hedge, &new.limits)
+            == (&old.strategy, old.idempotent, old.hedge, &old.limits)
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ fn view(services: &[(&str, u64, Vec<Known>)]) -> View {
             uniform: true,
             strategy: Strategy::P2c,
             idempotent: false,
+            hedge: None,
             limits: None,
             usage,
         };

@@ -15,7 +15,8 @@ impl World {
         assert_eq!(metrics.calls_queued.load(Relaxed), count(Phase::Queued), "calls queued");
         let open: u32 = self.registry.loads.values().map(|load| load.open()).sum();
         let held = plane.calls.iter().filter(|(_, call)| call.load.is_some()).count();
-        assert_eq!(open as usize, held, "streams counted at the instances");
+        let hedges = plane.calls.iter().filter(|(_, call)| call.other.is_some()).count();
+        assert_eq!(open as usize, held + hedges, "streams counted at the instances");
         let counted: u32 = self.registry.services.values().map(|service| service.usage.calls()).sum();
         let places = plane.calls.iter().filter(|(_, call)| call.has_place()).count();
         assert_eq!(counted as usize, places, "calls counted for services that limit them");
@@ -32,6 +33,10 @@ impl World {
             let waits = matches!(call.phase, Phase::Parked | Phase::Backoff);
             assert!(!waits || plane.call_timers.is_set(key), "call {key} waits for ever: {:?}", call.phase);
             let most = plane.config.replay_max_bytes + self.plan.windows[0].max(65_535) as usize;
+            // Nothing but a slow call that may be sent twice has two attempts, and only until one of them answers.
+            let hedgeable = call.phase == Phase::Forwarding && call.idempotent && call.hedge_ms > 0;
+            let open = hedgeable && !call.started && call.client_done && call.attempts <= 2;
+            assert!(call.other.is_none() || open, "call {key} is hedged: {call:?}");
             assert!(call.held.len() <= most, "call {key} holds {} bytes", call.held.len());
         }
         for (key, conn) in plane.conns.iter().filter_map(|(key, conn)| Some((key, conn.as_deref()?))) {

@@ -5,7 +5,7 @@ use super::{
     plan::{Dice, MS, NEVER, Plan},
 };
 use crate::{
-    directory::{Directory, Endpoint, Limits, Load, Service, Strategy, Usage},
+    directory::{Directory, Endpoint, Hedge, Limits, Load, Service, Strategy, Usage},
     link::{Lookup, Update},
 };
 use std::{
@@ -27,6 +27,7 @@ pub(super) struct Instance {
 #[derive(Debug)]
 pub(super) struct Entry {
     strategy: Strategy,
+    hedge: Option<Hedge>,
     limits: Option<Arc<Limits>>,
     pub(super) usage: Arc<Usage>,
 }
@@ -67,11 +68,17 @@ impl Registry {
                 1 => Strategy::LeastRequest,
                 _ => Strategy::P2c,
             };
+            let hedge = match dice.below(4) {
+                0 => Some(Hedge::Tracked),
+                1 => Some(Hedge::After(dice.one_of(&[1, 20, 500]))),
+                _ => None,
+            };
             if dice.chance(300) {
                 registry.idempotent.insert(name.clone());
             }
             let limits = dice.chance(300).then(|| Arc::new(limits(dice)));
-            registry.services.insert(name.clone(), Entry { strategy, limits, usage: Arc::default() });
+            let entry = Entry { strategy, hedge, limits, usage: Arc::default() };
+            registry.services.insert(name.clone(), entry);
             (0..1 + dice.below(3)).for_each(|_| registry.add_instance(&name));
         }
         registry
@@ -117,6 +124,7 @@ impl Registry {
                 strategy: entry.strategy.clone(),
                 idempotent: self.idempotent.contains(name),
                 limits: entry.limits.clone(),
+                hedge: entry.hedge,
                 usage: entry.usage.clone(),
             };
             if self.known_grpc.contains(name) {

@@ -10,7 +10,7 @@ use std::{
 };
 use switchboard_router::{
     Config,
-    directory::{Clock, Directory, Endpoint, Limits, Load, Service, Strategy, Usage, nearest},
+    directory::{Clock, Directory, Endpoint, Hedge, Limits, Load, Service, Strategy, Usage, nearest},
     link::{ControlLink, Lookup, Update, WorkerLink},
     observe::Metrics,
     route::RouteTable,
@@ -84,6 +84,7 @@ struct Table {
     idempotent: HashSet<String>,
     limits: HashMap<String, Arc<Limits>>,
     strategies: HashMap<String, Strategy>,
+    hedge: HashMap<String, Hedge>,
     fresh_until_ms: u64,
     links: Vec<WorkerLink>,
 }
@@ -127,6 +128,7 @@ impl TestRouter {
             idempotent: HashSet::new(),
             limits: HashMap::new(),
             strategies: HashMap::new(),
+            hedge: HashMap::new(),
             fresh_until_ms: u64::MAX,
             links: workers.iter().map(|worker| worker.link.clone()).collect(),
         }));
@@ -193,6 +195,13 @@ impl TestRouter {
     pub(crate) fn set_balance(&self, service: &str, balance: &str) {
         let mut table = locked(&self.table);
         table.strategies.insert(service.to_owned(), Strategy::parse(balance));
+        table.publish();
+    }
+
+    /// Has slow calls of a service hedged, as meta `hedge` does.
+    pub(crate) fn set_hedge(&self, service: &str, hedge: Hedge) {
+        let mut table = locked(&self.table);
+        table.hedge.insert(service.to_owned(), hedge);
         table.publish();
     }
 
@@ -339,6 +348,7 @@ impl Table {
             let idempotent = self.idempotent.contains(&name);
             let entry = Service {
                 idempotent,
+                hedge: self.hedge.get(&name).copied(),
                 name: service.clone(),
                 known: endpoints.len(),
                 last_seen: Some(SystemTime::now()),
