@@ -25,7 +25,6 @@ mod request;
 mod retry;
 mod room;
 
-pub use hedge::Hedge;
 pub(crate) use hedge::{Attempt, Delay};
 pub(crate) use park::is_full;
 pub(crate) use request::grpc_status;

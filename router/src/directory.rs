@@ -9,9 +9,8 @@
 mod nearest;
 
 pub use crate::balance::Load;
-pub use crate::call::Hedge;
 pub use nearest::nearest;
-pub use switchboard_registry::Limits;
+pub use switchboard_registry::{Hedge, Limits};
 
 use crate::call::{Budget, Delay};
 

@@ -1,6 +1,7 @@
 //! What a backend is, and how it is to be served.
 
 mod limits;
+mod repeats;
 
 use crate::advertise::host_name;
 use crate::presence::{Entry, Presence};

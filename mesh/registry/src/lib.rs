@@ -34,5 +34,5 @@ pub use instance::{
     Registration, SUCCESS_BEFORE_PASSING, Status,
 };
 pub use lease::{Lease, LeaseState};
-pub use meta::{Description, Limits, Parameter};
+pub use meta::{Description, Hedge, Limits, Parameter};
 pub use watch::{CatalogSnapshot, Snapshot, Stale, View, WatchHandle};

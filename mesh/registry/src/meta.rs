@@ -14,6 +14,8 @@
 //! | `grpc_services` | full names of gRPC services, separated by `,` | 4 |
 //! | `parameters` | `name:type:required:description` or `name:type:optional:description`, separated by `\|` | 10 |
 //! | `max_concurrency` | calls that one instance takes at the same time, a number above 0 | 1 |
+//! | `idempotent` | `true`: every call may be executed twice, so routers may send one again | 1 |
+//! | `hedge` | when a slow call is sent to a second instance too: `on` (measured), or `150ms`; see [`Hedge`] | 1 |
 //! | `timeout` | deadline of unary calls whose client sent none: `300ms`, `5s`, `2m`, `1h` | 1 |
 //! | `timeout_max` | longest deadline of unary calls, whoever set it | 1 |
 //! | `stream_idle` | how long a call may pass no bytes; `0s` is for ever | 1 |
@@ -23,16 +25,17 @@
 //! | `max_calls` | calls of the service in flight over one router | 1 |
 //!
 //! Those from `timeout` on are [`Limits`]: routers keep them for the whole service, as the first healthy instance says
-//! them, and what is not set is the router's setting. A router reads some keys more, which have no field here: `weight` (a
-//! number; the instance's share of calls), `balance` (`p2c`, `round_robin`, `least_request`, `affinity:<header>`) and
-//! `idempotent` (`true`; calls may be sent twice). A value that cannot be read counts as unset, and the router says so once.
+//! them, and what is not set is the router's setting. `idempotent` and `hedge` are of the whole service likewise. A router
+//! reads two keys more, which have no field here: `weight` (a number; the instance's share of calls) and `balance` (`p2c`,
+//! `round_robin`, `least_request`, `affinity:<header>`). A value that cannot be read counts as unset, and the router says so once.
 //!
 //! Consul allows 64 pairs with values of 512 bytes. A longer value is split over `<key>_1`, `<key>_2` ... up to the
 //! number of pieces in the table; what still does not fit is cut: texts and single items end with an ellipsis, further
-//! list items are left out. That makes 58 pairs at most and leaves 6 to the backend. A separator inside an item is
+//! list items are left out. That makes 60 pairs at most and leaves 4 to the backend. A separator inside an item is
 //! written `\,` or `\|`, in a parameter's name or type also `\:`, and a backslash `\\`. Control characters
 //! become spaces, spaces around items do not count, and empty values are not written.
 
+mod hedge;
 mod limits;
 mod list;
 #[cfg(test)]
@@ -42,6 +45,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use crate::ids::{ClientId, Kind};
+pub use hedge::Hedge;
 pub use limits::Limits;
 
 /// Describes one parameter that a backend takes.
@@ -84,6 +88,10 @@ pub struct Description {
     pub grpc_services: Vec<String>,
     /// Calls that one instance takes at the same time; `None` is unlimited.
     pub max_concurrency: Option<u32>,
+    /// Whether every call may be executed twice.
+    pub idempotent: bool,
+    /// When slow calls of those that may be executed twice are sent to a second instance as well; `None`: never.
+    pub hedge: Option<Hedge>,
     /// What routers hold the service's calls to.
     pub limits: Limits,
 }
@@ -97,6 +105,12 @@ impl Description {
         }
         if let Some(max) = self.max_concurrency.filter(|max| *max > 0) {
             meta.insert("max_concurrency".to_owned(), max.to_string());
+        }
+        if self.idempotent {
+            meta.insert("idempotent".to_owned(), "true".to_owned());
+        }
+        if let Some(hedge) = self.hedge.and_then(Hedge::encode) {
+            meta.insert("hedge".to_owned(), hedge);
         }
         meta.append(&mut self.limits.encode());
         let texts = [
@@ -154,6 +168,8 @@ impl Description {
                 .collect(),
             grpc_services: list::decode(&get("grpc_services"), ','),
             max_concurrency: get("max_concurrency").parse().ok().filter(|max| *max > 0),
+            idempotent: meta.get("idempotent").is_some_and(|text| text.trim() == "true"),
+            hedge: meta.get("hedge").and_then(|text| Hedge::decode(text)),
             limits: Limits::decode(meta).0,
         }
     }

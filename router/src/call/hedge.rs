@@ -18,7 +18,7 @@
 use super::{Call, Phase};
 use crate::{
     balance::{self, Among, Picked, Verdict, Wanted},
-    directory::Load,
+    directory::{Hedge, Load},
     plane::{CallKey, ConnKey, Plane, millis},
 };
 use std::{
@@ -29,7 +29,6 @@ use std::{
     },
 };
 use switchboard_http2::{Headers, StreamId};
-use switchboard_registry::quantity;
 
 /// Delay until a service's own is known (defaults.md 4.3, from mcp-proxy).
 const DELAY_FIRST_US: u64 = 200_000;
@@ -39,28 +38,6 @@ const DELAY_MIN_US: u64 = 10_000;
 /// this size it follows a change within some hundred answers, and one late answer moves it by a tenth.
 const STEP_UP: u64 = 95;
 const STEP_DOWN: u64 = 5;
-
-/// When the calls of a service are hedged: meta `hedge`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hedge {
-    /// `on`: when it takes longer than 19 of 20 first answers.
-    Tracked,
-    /// `150ms`: after this many milliseconds.
-    After(u32),
-}
-
-impl Hedge {
-    /// Reads meta `hedge`: `on` or `true`, or a duration above zero; `None` for all else.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text.trim() {
-            "on" | "true" => Some(Hedge::Tracked),
-            text => {
-                let after = quantity::duration(text).ok()?;
-                u32::try_from(millis(after)).ok().filter(|ms| *ms > 0).map(Hedge::After)
-            }
-        }
-    }
-}
 
 /// What 19 of 20 first answers of a service stay below: a stochastic approximation of the 95th percentile (Robbins and
 /// Monro 1951), so of each answer it has to know only whether it was later. An attempt that lost against its hedge was.
@@ -86,10 +63,11 @@ impl Delay {
 
     /// The delay of a call of the service, in ms, at least 1.
     pub(super) fn ms(&self, hedge: Hedge) -> u32 {
-        match hedge {
-            Hedge::After(ms) => ms.max(1),
-            Hedge::Tracked => u32::try_from(self.0.load(Relaxed) / 1_000).unwrap_or(u32::MAX).max(1),
-        }
+        let ms = match hedge {
+            Hedge::After(delay) => millis(delay),
+            Hedge::Tracked => self.0.load(Relaxed) / 1_000,
+        };
+        u32::try_from(ms).unwrap_or(u32::MAX).max(1)
     }
 }
 
@@ -280,23 +258,7 @@ impl Plane {
 mod tests {
     use super::*;
     use crate::balance::Rng;
-
-    #[test]
-    fn meta_is_on_or_a_duration() {
-        for (text, hedge) in [
-            ("on", Some(Hedge::Tracked)),
-            (" true ", Some(Hedge::Tracked)),
-            ("150ms", Some(Hedge::After(150))),
-            ("2s", Some(Hedge::After(2_000))),
-            ("0ms", None),
-            ("off", None),
-            ("false", None),
-            ("soon", None),
-            ("", None),
-        ] {
-            assert_eq!(Hedge::parse(text), hedge, "{text}");
-        }
-    }
+    use std::time::Duration;
 
     #[test]
     fn the_delay_rests_where_one_answer_in_twenty_is_later() {
@@ -322,7 +284,7 @@ mod tests {
         let delay = Delay::default();
         (0..2_000).for_each(|_| delay.note(1_000));
         assert_eq!(delay.ms(Hedge::Tracked), 10);
-        assert_eq!(delay.ms(Hedge::After(3)), 3);
+        assert_eq!(delay.ms(Hedge::After(Duration::from_millis(3))), 3);
         (0..100).for_each(|_| delay.note(2_000_000));
         assert!((1_900..2_200).contains(&delay.ms(Hedge::Tracked)), "{}", delay.ms(Hedge::Tracked));
     }

@@ -67,13 +67,13 @@ impl Known {
         check("weight", |text| text.parse::<u32>().is_ok());
         check("balance", |text| text == "p2c" || Strategy::parse(text) != Strategy::P2c);
         check("idempotent", |text| ["true", "false"].contains(&text));
-        check("hedge", |text| text == "false" || text == "off" || Hedge::parse(text).is_some());
+        check("hedge", |text| text == "false" || text == "off" || Hedge::decode(text).is_some());
         broken
     }
 
     /// Meta `hedge`: when a slow call is sent to a second instance as well.
     pub(crate) fn hedge(&self) -> Option<Hedge> {
-        Hedge::parse(self.instance.meta.get("hedge")?)
+        Hedge::decode(self.instance.meta.get("hedge")?)
     }
 
     fn number(&self, key: &str) -> Option<u32> {

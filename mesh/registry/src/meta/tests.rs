@@ -16,7 +16,7 @@ fn meta(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 /// Fails unless Consul would accept the meta.
 fn check_limits(meta: &BTreeMap<String, String>) {
-    assert!(meta.len() <= 58, "{} pairs", meta.len());
+    assert!(meta.len() <= 60, "{} pairs", meta.len());
     for (key, value) in meta {
         assert!(
             key.len() <= 128
@@ -133,6 +133,8 @@ fn the_largest_description_fits_consul() {
         parameters: vec![parameter; 100],
         grpc_services: many,
         max_concurrency: Some(u32::MAX),
+        idempotent: true,
+        hedge: Some(Hedge::After(Duration::from_millis(86_399_999))),
         limits: Limits {
             timeout: Some(Duration::from_millis(86_399_999)),
             timeout_max: Some(Duration::from_millis(86_399_999)),
@@ -144,7 +146,7 @@ fn the_largest_description_fits_consul() {
         },
     };
     let encoded = all.encode();
-    assert_eq!(encoded.len(), 58);
+    assert_eq!(encoded.len(), 60);
     check_limits(&encoded);
     let read = Description::decode("worker-x", &encoded, &[]);
     assert!(read.use_cases.len() > 5 && read.capabilities.len() > 2 && read.parameters.len() == 1);
@@ -173,6 +175,7 @@ prop_compose! {
         lists in (vec(text(), 0..6), vec(text(), 0..6), vec(text(), 0..6)),
         parameters in vec(parameter(), 0..4),
         max_concurrency: Option<u32>,
+        idempotent: bool,
         timeout_us: Option<u64>,
         numbers: [Option<u32>; 3],
     ) -> Description {
@@ -181,7 +184,8 @@ prop_compose! {
         let (use_cases, capabilities, grpc_services) = lists;
         Description {
             kind: Some(Kind::Agent), name, description, detailed_description, how_it_works, return_format, use_cases,
-            version, capabilities, parameters, grpc_services, max_concurrency,
+            version, capabilities, parameters, grpc_services, max_concurrency, idempotent,
+            hedge: timeout_us.map(|us| Hedge::After(Duration::from_micros(us))),
             limits: Limits {
                 timeout: timeout_us.map(Duration::from_micros),
                 max_message_bytes: numbers[0],

@@ -70,7 +70,7 @@ impl Registry {
             };
             let hedge = match dice.below(4) {
                 0 => Some(Hedge::Tracked),
-                1 => Some(Hedge::After(dice.one_of(&[1, 20, 500]))),
+                1 => Some(Hedge::After(Duration::from_millis(dice.one_of(&[1, 20, 500])))),
                 _ => None,
             };
             if dice.chance(300) {
