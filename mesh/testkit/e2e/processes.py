@@ -1,7 +1,6 @@
 """The processes of one mesh: Consul, HAProxy, routers and backends, each real, each on free ports of 127.0.0.1."""
 
 import csv
-import ctypes
 import json
 import os
 import pathlib
@@ -62,13 +61,9 @@ def find(variable, *places):
     raise RuntimeError(f"none of {[str(place) for place in places]}: run `make tools`, `cargo build --workspace --bins`")
 
 
-_libc = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
-
-
-def _die_with_parent():
-    """Asks the kernel to kill this process when its parent is gone, however that ended."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+# The kernel kills a process when the one that started it is gone, however that ended. Not by a `preexec_fn`: that forks
+# this whole process, and gRPC's threads do not survive it.
+_LEASH = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 
 class Process:
@@ -86,12 +81,11 @@ class Process:
     def start(self):
         with self.log.open("ab") as log:
             self.child = subprocess.Popen(
-                self.argv,
+                [*_LEASH, *self.argv],
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,
             )
         return self
 
