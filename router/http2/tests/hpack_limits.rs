@@ -64,7 +64,7 @@ fn a_bomb_of_references_to_a_large_entry_stays_within_the_limit() {
     let insert = [vec![0x40, 1, b'a', 0x7f, 0xa1, 0x1e], vec![b'v'; 4000]].concat();
     assert_eq!(decode(&mut decoder, &insert, MAX_LIST).1, FITS);
     // 200 octets that stand for 800 KB.
-    let (headers, result) = decode(&mut decoder, &vec![0xbe; 200], MAX_LIST);
+    let (headers, result) = decode(&mut decoder, &[0xbe; 200], MAX_LIST);
     assert_eq!(result, OVER);
     assert_eq!((headers.len(), headers.list_size()), (MAX_LIST / 4033, MAX_LIST / 4033 * 4033));
     // 60 KiB that stand for 240 MB: nobody means that, and the connection need not go on.
