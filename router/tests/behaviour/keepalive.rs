@@ -299,3 +299,31 @@ fn an_instance_that_calls_it_too_much_is_asked_half_as_often_each_time() {
         }
     });
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_kernel_looks_after_both_sides_too() {
+    run(async {
+        let peer = Peer::start().await;
+        let router = TestRouter::start().await;
+        router.set("agent-x", &[peer.addr]);
+        router.set_grpc("demo.Echo", "agent-x");
+        let client = Client::connect(router.addr).await;
+        let _call = client.open(BIDI, &[]).await.unwrap();
+        let _wire = peer.accept_http2(&[]).await;
+        // proc(5): after the queues come the timer that runs (02 is keepalive) and the time until it fires.
+        let kept = |ours: &str, port: u16| {
+            let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+            let port = format!(":{port:04X}");
+            table.lines().any(|line| {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                let side = if ours == "local" { 1 } else { 2 };
+                fields.get(side).is_some_and(|address| address.ends_with(&port))
+                    && fields.get(3) == Some(&"01")
+                    && fields.get(5).is_some_and(|timer| timer.starts_with("02:"))
+            })
+        };
+        until(true, || kept("local", router.addr.port())).await;
+        until(true, || kept("remote", peer.addr.port())).await;
+    });
+}
