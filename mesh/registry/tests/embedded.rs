@@ -9,7 +9,9 @@ use switchboard_registry::{Check, Client, Config, Error, Query, Registration, em
 use tokio::net::TcpListener;
 
 async fn start() -> (embedded::Server, Client) {
-    let server = embedded::Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    // Some tests come back to the address: not one that an outgoing connection may take in between.
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, switchboard_testkit::free_port()));
+    let server = embedded::Server::start(addr).await.unwrap();
     let client = Client::new(Config::at(&server.addr().to_string()).unwrap()).unwrap();
     (server, client)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_registry::{Check, Client, Config, Lease, Registration, Snapshot, embedded};
-use switchboard_testkit::Consul;
+use switchboard_testkit::{Consul, free_port};
 use tokio::sync::watch::Receiver;
 
 const PORTS: [u16; 3] = [1, 2, 3];
@@ -58,9 +58,9 @@ impl Mesh {
 
 #[tokio::test]
 async fn an_embedded_registry_that_comes_back_empty_is_filled_again() {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let server = embedded::Server::start(any).await.unwrap();
-    let addr = server.addr();
+    // Not one that an outgoing connection may take in between.
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let server = embedded::Server::start(addr).await.unwrap();
     let mut mesh = mesh(addr).await;
     server.shutdown().await;
     let _server = embedded::Server::start(addr).await.unwrap();

@@ -10,7 +10,7 @@ use http::{Response, request::Parts};
 use prost::Message;
 use std::{
     future::Future,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -64,7 +64,9 @@ impl Backend {
         adjust: impl FnOnce(&mut Builder),
         handler: impl Fn(Incoming) -> F + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+        // Some tests come back to the address, or leave nobody there: no outgoing connection may take it in between.
+        let addr = (Ipv4Addr::LOCALHOST, switchboard_testkit::free_port());
+        let listener = TcpListener::bind(addr).await.expect("the port is free");
         Self::serve(listener, adjust, handler)
     }
 

@@ -1,7 +1,10 @@
 //! A peer that writes bytes and reads frames, for what the h2 crate is too polite to do. It serves as client and
 //! as backend.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use switchboard_http2::{
     Field,
     frame::{self, FrameHeader, flag, kind},
@@ -160,7 +163,9 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+        // As for backends: some tests leave nobody there.
+        let addr = (Ipv4Addr::LOCALHOST, switchboard_testkit::free_port());
+        let listener = TcpListener::bind(addr).await.expect("the port is free");
         Peer { addr: listener.local_addr().expect("it is bound"), listener }
     }
 
