@@ -404,8 +404,14 @@ impl Plane {
             conn.http2.send_headers(stream, headers.iter(), end);
         }
         self.mark(down);
-        let outcome = Outcome::of_trailers(headers);
-        if end { Next::Responded { call: key, code: grpc_status(headers), outcome } } else { Next::Nothing }
+        match end {
+            true => Next::Responded {
+                call: key,
+                code: grpc_status(headers),
+                outcome: Outcome::of_trailers(headers),
+            },
+            false => Next::Nothing,
+        }
     }
 
     /// The response is the client's from here on: no second attempt, and headers that were kept go out.

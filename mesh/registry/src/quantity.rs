@@ -27,6 +27,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is more than 24h"))
 }
 
+/// Reads a duration above zero.
+///
+/// # Errors
+/// The text is something else.
+pub fn positive(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be above zero".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
 /// Writes a duration as [`duration`] reads it, in the largest unit that divides it. What is less than a millisecond is
 /// rounded up, so that something above zero stays above zero.
 pub fn show_duration(duration: Duration) -> String {

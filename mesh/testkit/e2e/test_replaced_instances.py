@@ -1,7 +1,6 @@
 """Six instances are replaced by six others under load (complaints row 1): two seconds later only the new ones are called,
 and no call fails."""
 
-import threading
 import time
 
 import grpc
@@ -10,6 +9,7 @@ import pytest
 from peers import Agent, Server
 from processes import eventually
 from stubs import pb, rpc
+from test_outages import Load
 
 COUNT = 6
 
@@ -24,37 +24,25 @@ def servers():
         server.stop()
 
 
-class Calls:
+class Calls(Load):
     """Calls from one connection per router, and remembers when each began and who answered."""
 
     def __init__(self, connect, routers):
-        self.stop = threading.Event()
+        super().__init__(connect, routers, rest=0.005)
         self.done = []
-        self.failed = []
-        stubs = [rpc.AgentServiceStub(connect()) for _ in range(routers)]
-        self.threads = [threading.Thread(target=self.run, args=(stub,)) for stub in stubs]
 
-    def run(self, stub):
-        while not self.stop.wait(0.005):
+    def run(self, channel, rest):
+        stub = rpc.AgentServiceStub(channel)
+        while not self.stop.wait(rest):
             begun = time.monotonic()
             try:
                 answer = stub.ExecuteTask(pb.TaskRequest(agent_id="swapped-agent", input="x"), timeout=5)
                 self.done.append((begun, answer.output.split(":")[0]))
             except grpc.RpcError as error:
-                self.failed.append((begun, str(error)))
+                self.failures.append((begun, str(error)))
 
     def by(self, since=0.0):
         return {name for begun, name in list(self.done) if begun >= since}
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def test_only_the_new_ones_are_called_two_seconds_after_the_change(mesh, connect, servers):
@@ -71,7 +59,7 @@ def test_only_the_new_ones_are_called_two_seconds_after_the_change(mesh, connect
             # All six: those who join start slowly, and none is left out.
             eventually(15, lambda: calls.by(changed + 2) == new)
             eventually(15, lambda: len([begun for begun, _ in list(calls.done) if begun >= changed + 2]) >= 500)
-        assert calls.failed == []
+        assert calls.failures == []
         assert calls.by(changed + 2) == new
         late = max((begun - changed for begun, name in calls.done if name in old), default=0.0)
         print(f"{len(calls.done)} calls, 0 failed; the last one to an old instance began {late * 1000:.0f} ms after the change")

@@ -20,10 +20,12 @@ static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 pub fn free_port() -> u16 {
     for _ in 0..1000 {
         let port = rand::random_range(RANGE);
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
-            && UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
         let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if free && given.get_or_insert_default().insert(port) {
+        // Probed only by whom it is given to: another one's probe would be in the way of its use.
+        if given.get_or_insert_default().insert(port)
+            && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+            && UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+        {
             return port;
         }
     }

@@ -22,9 +22,9 @@ impl Drop for Place {
 impl Plane {
     /// How many calls may wait beside this one.
     pub(crate) fn queue_max(&self, key: CallKey) -> usize {
-        let limits = self.calls.get(key).and_then(|call| call.limits.as_deref());
-        let calls = limits.and_then(|limits| limits.max_queue).map(|calls| calls as usize);
-        calls.unwrap_or(self.config.queue_per_service)
+        let most = self.config.queue_per_service;
+        let own = |limits: &Limits| limits.max_queue.map(|calls| calls as usize);
+        self.calls.get(key).map_or(most, |call| call.limit(own, most))
     }
 }
 

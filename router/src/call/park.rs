@@ -21,8 +21,9 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-/// How often a call that waits for an instance that can be reached looks whether another thread found one.
-const LOOK_MS: u64 = 50;
+/// How often a call that waits for an instance looks whether another thread made room at one, or found one that can be
+/// reached.
+pub(super) const LOOK_MS: u64 = 50;
 
 impl Plane {
     /// Has the call wait for the directory, and asks the control plane unless that was done.
@@ -160,13 +161,9 @@ impl Plane {
     /// Ends a call whose service has no instance that may be picked, with what is known of it.
     pub(super) fn fail_without_instance(&mut self, key: CallKey) {
         let Some(call) = self.calls.get(key) else { return };
-        let version = match &call.target {
-            Some(Target::Id { version, .. }) => version.as_deref(),
-            _ => None,
-        };
         let name = call.service.clone().unwrap_or_else(|| "router".into());
         let known = self.directory.services.get(&name).map_or(0, |service| service.known);
-        let error = Error::no_instance(&name, known, version);
+        let error = Error::no_instance(&name, known, call.wanted().version);
         self.fail(key, error);
     }
 }

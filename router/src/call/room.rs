@@ -4,7 +4,10 @@
 //! queues for that instance, so that neither holds up the other. Queues are bounded by `queue_per_service` each and go in
 //! the order of the calls' age; entries of calls that gave up are skipped.
 
-use super::{Phase, park::is_full};
+use super::{
+    Phase,
+    park::{LOOK_MS, is_full},
+};
 use crate::{
     balance::KeyPull,
     directory::Endpoint,
@@ -12,9 +15,6 @@ use crate::{
     plane::{CallKey, CallRef, Plane},
 };
 use std::sync::{Arc, atomic::Ordering::Relaxed};
-
-/// How often a call that waits for room looks whether another thread made some.
-const ROOM_LOOK_MS: u64 = 50;
 
 /// Where a call waits for room.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ impl Plane {
         let limit = self.queue_max(key);
         let Some(call) = self.calls.get_mut(key) else { return };
         // Room that another worker thread, or another router, makes is seen by looking again.
-        call.patience_ms = self.now_ms + ROOM_LOOK_MS;
+        call.patience_ms = self.now_ms + LOOK_MS;
         if call.phase == Phase::Parked && call.room.as_ref() == Some(&room) {
             return self.set_call_timer(key);
         }
@@ -93,7 +93,7 @@ impl Plane {
             && call.phase == Phase::Parked
             && call.room.is_some()
         {
-            call.patience_ms = self.now_ms + ROOM_LOOK_MS;
+            call.patience_ms = self.now_ms + LOOK_MS;
             self.set_call_timer(key);
         }
     }

@@ -6,18 +6,9 @@
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
-    time::Duration,
 };
 
-pub(super) use switchboard_registry::quantity::{bytes, duration, show_duration};
-
-/// Reads a duration above zero.
-pub(super) fn positive(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("must be above zero".to_owned()),
-        duration => Ok(duration),
-    }
-}
+pub(super) use switchboard_registry::quantity::{bytes, duration, positive, show_duration};
 
 /// Reads a number of bytes that fits HTTP/2's 31-bit windows.
 pub(super) fn window(text: &str) -> Result<u32, String> {
@@ -133,6 +124,7 @@ pub(super) fn show_advertise(advertise: Advertise) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn some_settings_take_less_than_their_kind_of_value_allows() {

@@ -187,17 +187,13 @@ impl Plane {
                 self.fail(key, Error::held_too_much(bytes, budget));
             }
             Holder::Stream { conn: key, stream, call } => {
-                let Some(conn) = self.conn(key) else { return false };
-                if conn.http2.pending(stream) == 0 {
+                let flushing = self.calls.get(call).is_some_and(|call| call.phase == Phase::Flushing);
+                let Some(Some(conn)) = self.conns.get_mut(key) else { return false };
+                let Conn { http2, side, .. } = &mut **conn;
+                if http2.pending(stream) == 0 {
                     return false;
                 }
-                let flushing = self.calls.get(call).is_some_and(|call| call.phase == Phase::Flushing);
                 self.metrics.calls_ended_for_memory_total.fetch_add(1, Relaxed);
-                let Some(Conn { http2, side, .. }) =
-                    self.conns.get_mut(key).and_then(|slot| slot.as_deref_mut())
-                else {
-                    return false;
-                };
                 if call == NO_KEY || flushing {
                     // A response that is complete but not taken leaves no room for another status. gRPC reads this code
                     // as RESOURCE_EXHAUSTED.

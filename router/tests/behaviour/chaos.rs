@@ -105,7 +105,7 @@ fn after_any_mixture_of_failures_nothing_is_left_over() {
         })
         .await;
         let addrs = backends.each_ref().map(|backend| backend.addr);
-        let dead = Peer::start().await.addr;
+        let dead = nowhere().await;
         router.set("agent-echo", &addrs);
         router.set("worker-echo", &addrs[..2]);
         router.set("agent-other", &[addrs[2], dead]);

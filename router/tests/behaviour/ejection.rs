@@ -391,7 +391,7 @@ fn deadlines_that_pass_before_the_request_is_complete_say_nothing_of_the_instanc
 fn a_dead_instance_beside_a_live_one_costs_no_call() {
     run(async {
         let good = Moody::start(0).await;
-        let nowhere = Peer::start().await.addr;
+        let nowhere = nowhere().await;
         let router = router(LONG).await;
         router.set("agent-echo", &[nowhere, good.backend.addr]);
         let client = Client::connect(router.addr).await;

@@ -9,11 +9,6 @@ use std::{
 use switchboard_proto::agentplatform::TaskResponse;
 use switchboard_router::Config;
 
-/// An address where nobody listens.
-async fn nowhere() -> SocketAddr {
-    Peer::start().await.addr
-}
-
 fn patient(config: &mut Config) {
     config.no_endpoint_wait = Duration::from_secs(20);
 }

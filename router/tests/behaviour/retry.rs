@@ -3,14 +3,9 @@
 use crate::support::*;
 use bytes::Bytes;
 use h2::Reason;
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 use switchboard_http2::frame::{self, kind, setting};
 use switchboard_proto::agentplatform::{TaskRequest, TaskResponse};
-
-/// An address where nobody listens.
-async fn nowhere() -> SocketAddr {
-    Peer::start().await.addr
-}
 
 /// A router with instance `b` known and one call hanging there, so that the next pick falls on another.
 async fn loaded(b: &Backend, client_of: &TestRouter) -> Call {

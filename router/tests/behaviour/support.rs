@@ -52,6 +52,11 @@ pub(crate) async fn until<T: PartialEq + Debug>(expected: T, mut probe: impl FnM
     }
 }
 
+/// An address where nobody listens.
+pub(crate) async fn nowhere() -> std::net::SocketAddr {
+    Peer::start().await.addr
+}
+
 /// Waits until a value does not change any more, and returns it.
 pub(crate) async fn steady<T: PartialEq + Debug>(mut probe: impl FnMut() -> T) -> T {
     let mut ticks = tokio::time::interval(Duration::from_millis(50));

@@ -20,7 +20,7 @@ impl Hedge {
     pub fn decode(text: &str) -> Option<Self> {
         match text.trim() {
             "on" | "true" => Some(Hedge::Tracked),
-            text => quantity::duration(text).ok().filter(|delay| !delay.is_zero()).map(Hedge::After),
+            text => quantity::positive(text).ok().map(Hedge::After),
         }
     }
 

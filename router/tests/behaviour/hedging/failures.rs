@@ -152,7 +152,7 @@ fn a_hedge_that_reaches_nobody_costs_the_call_nothing() {
             call.echo("slow").await;
         })
         .await;
-        let dead = Peer::start().await.addr;
+        let dead = nowhere().await;
         let router = TestRouter::start().await;
         router.set_hedge("agent-echo", SOON);
         router.set_idempotent("agent-echo");
