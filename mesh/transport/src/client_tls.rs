@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use std::sync::Arc;
 
-use crate::{Error, install_crypto};
+use crate::{Error, ServiceVerifier, install_crypto};
 
 /// Names the files that an outgoing TLS connection is verified and identified with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,37 +22,61 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// Reads the files into a client configuration that trusts nothing but `ca`.
+    /// Reads the files into a configuration that trusts nothing but `ca` and expects the host's name in the certificate.
     ///
     /// # Errors
     /// Each error names the file at fault.
     pub fn client_config(&self) -> Result<ClientConfig, Error> {
         install_crypto();
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates("CA certificates", &self.ca)? {
-            roots.add(certificate).map_err(|source| Error::Tls { path: self.ca.clone(), source })?;
-        }
-        let builder = ClientConfig::builder().with_root_certificates(roots);
+        self.with_identity(ClientConfig::builder().with_root_certificates(roots(&self.ca)?))
+    }
+
+    /// Reads the files into a configuration for instances of services: ALPN `h2`, and a [`ServiceVerifier`], so that the
+    /// server name has to come from [`crate::service_name`].
+    ///
+    /// # Errors
+    /// Each error names the file at fault.
+    pub fn service_config(&self) -> Result<ClientConfig, Error> {
+        install_crypto();
+        let verifier = Arc::new(ServiceVerifier::new(Arc::new(roots(&self.ca)?)));
+        let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = self.with_identity(builder)?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(config)
+    }
+
+    fn with_identity(
+        &self,
+        builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    ) -> Result<ClientConfig, Error> {
         match (&self.cert, &self.key) {
             (None, None) => Ok(builder.with_no_client_auth()),
             (Some(path), None) => Err(Error::HalfIdentity { path: path.clone(), missing: "key" }),
             (None, Some(path)) => Err(Error::HalfIdentity { path: path.clone(), missing: "certificate" }),
-            (Some(cert), Some(key)) => {
-                let chain = certificates("client certificate", cert)?;
-                let key_der = PrivateKeyDer::from_pem_file(key).map_err(|source| Error::Pem {
-                    what: "private key",
-                    path: key.clone(),
-                    source,
-                })?;
-                builder
-                    .with_client_auth_cert(chain, key_der)
-                    .map_err(|source| Error::Tls { path: cert.clone(), source })
-            }
+            (Some(cert), Some(key)) => builder
+                .with_client_auth_cert(certificates("client certificate", cert)?, private_key(key)?)
+                .map_err(|source| Error::Tls { path: cert.clone(), source }),
         }
     }
 }
 
-fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(crate) fn roots(ca: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("CA certificates", ca)? {
+        roots.add(certificate).map_err(|source| Error::Tls { path: ca.to_owned(), source })?;
+    }
+    Ok(roots)
+}
+
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_file(path).map_err(|source| Error::Pem {
+        what: "private key",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+pub(crate) fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let unreadable = |source| Error::Pem { what, path: path.to_owned(), source };
     let found: Vec<_> = CertificateDer::pem_file_iter(path)
         .map_err(unreadable)?

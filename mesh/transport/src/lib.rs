@@ -1,12 +1,17 @@
-//! TLS for clients, and the channels by which one member of the mesh calls another.
+//! TLS, and the channels by which one member of the mesh calls another.
 //!
 //! It stands below every other crate of the mesh. It holds the one place that chooses the TLS provider, reads
-//! certificate files for outgoing connections, and opens gRPC channels with the mesh's HTTP/2 settings. It does
+//! certificate files, says who a certificate's holder is, and opens gRPC channels with the mesh's HTTP/2 settings. It does
 //! not serve, does not register, and does not know the registry's API: it only finds the local address by which
 //! a registry would see this process.
 
+#[cfg(feature = "authority")]
+pub mod authority;
 mod channel;
 mod client_tls;
+mod peer;
+mod server_tls;
+mod service_verifier;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,6 +19,9 @@ use std::path::PathBuf;
 
 pub use channel::channel;
 pub use client_tls::ClientTls;
+pub use peer::PeerIdentity;
+pub use server_tls::{ClientAuth, ServerTls};
+pub use service_verifier::{ServiceVerifier, service_name};
 
 /// Describes why a connection could not be prepared.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,91 @@
+//! Certificate files of a listener.
+
+use crate::client_tls::{certificates, private_key, roots};
+use crate::{Error, PeerIdentity, install_crypto};
+use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Whether a client has to show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// It is not asked for one.
+    None,
+    /// One that is shown must be good; without one the policy decides what the client may do.
+    #[default]
+    Optional,
+    /// No connection without one.
+    Required,
+}
+
+impl ClientAuth {
+    /// The word that [`ClientAuth::from_str`] reads.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClientAuth::None => "none",
+            ClientAuth::Optional => "optional",
+            ClientAuth::Required => "required",
+        }
+    }
+}
+
+impl FromStr for ClientAuth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [ClientAuth::None, ClientAuth::Optional, ClientAuth::Required]
+            .into_iter()
+            .find(|auth| auth.name() == text)
+            .ok_or_else(|| format!("`{text}` is none of none, optional, required"))
+    }
+}
+
+/// Names the files with which a listener proves who it is, and verifies its clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// PEM file of the certificate chain, the own certificate first.
+    pub cert: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
+    /// PEM file of the authorities whose client certificates are good. Without it clients are not asked for one.
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients have to show a certificate.
+    pub client_auth: ClientAuth,
+}
+
+impl ServerTls {
+    /// Reads the files: TLS 1.2 and 1.3, ALPN `h2`, resumption by tickets that any thread of this process can read.
+    /// Returns the configuration and the names of the own certificate.
+    ///
+    /// # Errors
+    /// Each error names the file at fault.
+    pub fn server_config(&self) -> Result<(ServerConfig, PeerIdentity), Error> {
+        install_crypto();
+        let chain = certificates("certificate chain", &self.cert)?;
+        let own = PeerIdentity::of(&chain[0]).ok_or(Error::NoCertificate { path: self.cert.clone() })?;
+        let refused = |path: &PathBuf, source| Error::Tls { path: path.clone(), source };
+        let builder = match (&self.client_ca, self.client_auth) {
+            (None, _) | (_, ClientAuth::None) => ServerConfig::builder().with_no_client_auth(),
+            (Some(ca), auth) => {
+                let verifier = WebPkiClientVerifier::builder(Arc::new(roots(ca)?));
+                let verifier = match auth {
+                    ClientAuth::Required => verifier,
+                    _ => verifier.allow_unauthenticated(),
+                };
+                let verifier = verifier
+                    .build()
+                    .map_err(|source| refused(ca, rustls::Error::General(source.to_string())))?;
+                ServerConfig::builder().with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder
+            .with_single_cert(chain, private_key(&self.key)?)
+            .map_err(|source| refused(&self.cert, source))?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.ticketer =
+            rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|source| refused(&self.key, source))?;
+        Ok((config, own))
+    }
+}
