@@ -12,7 +12,7 @@ use crate::{
     observe::Outcome,
     plane::{CallKey, Conn, ConnKey, Next, Plane, Side, millis},
 };
-use std::sync::atomic::Ordering::Relaxed;
+use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
 use switchboard_http2::{self as http2, ConnectionError, ErrorCode, Event, HeadersKind, NO_KEY};
 
 /// How long a client may take until its SETTINGS are read: defaults.md 4.3, as for the first message.
@@ -37,9 +37,9 @@ enum Drain {
 }
 
 impl Plane {
-    /// Takes on a client's connection; the event loop keeps its socket under the key. `None` at the limit of
-    /// connections.
-    pub(crate) fn accept(&mut self) -> Option<ConnKey> {
+    /// Takes on a client's connection from that address; the event loop keeps its socket under the key. `None` at the
+    /// limit of connections.
+    pub(crate) fn accept(&mut self, source: IpAddr) -> Option<ConnKey> {
         let open = self.metrics.downstream_connections.fetch_add(1, Relaxed);
         if open >= self.config.max_connections as u64 {
             self.metrics.downstream_connections.fetch_sub(1, Relaxed);
@@ -53,6 +53,9 @@ impl Plane {
         let age = millis(self.config.connection_age) as f64 * (0.9 + 0.2 * self.rng.fraction());
         let age_at_ms = if age > 0.0 { self.now_ms + age as u64 } else { 0 };
         let key = self.insert(http2, Side::Downstream(Downstream { drain: Drain::No, age_at_ms }));
+        if let Some(conn) = self.conn(key) {
+            conn.source = Some(source);
+        }
         self.conn_timers.set(key, self.now_ms + PREFACE_WAIT_MS);
         Some(key)
     }

@@ -28,7 +28,7 @@ use crate::{
 use slab::Slab;
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -36,6 +36,7 @@ use std::{
     time::Duration,
 };
 use switchboard_http2::{self as http2, ErrorCode, Headers};
+use switchboard_transport::PeerIdentity;
 
 /// Slab key of a connection, and the event loop's token for its socket.
 pub(crate) type ConnKey = usize;
@@ -48,8 +49,8 @@ pub(crate) type CallRef = (CallKey, u64);
 /// What the plane asks of the event loop, in this order.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Connect the new connection to an instance.
-    Connect { conn: ConnKey, addr: SocketAddr },
+    /// Connect the new connection to an instance of the service.
+    Connect { conn: ConnKey, addr: SocketAddr, service: Arc<str> },
     /// Connect the new connection to the router's own services.
     ConnectLocal { conn: ConnKey },
     /// Drop the connection's socket; the key may be in use again afterwards.
@@ -65,6 +66,10 @@ pub(crate) enum Command {
 pub(crate) struct Conn {
     pub(crate) http2: http2::Connection,
     pub(crate) side: Side,
+    /// Whom the peer's certificate names; `None` in clear, and for clients that showed none.
+    pub(crate) peer: Option<Arc<PeerIdentity>>,
+    /// The client's address, `None` of instances.
+    pub(crate) source: Option<IpAddr>,
     /// Whether the peer still answers.
     pub(crate) alive: Keepalive,
     /// Whether it is in `Plane::dirty`.
@@ -206,10 +211,27 @@ impl Plane {
 
     pub(crate) fn insert(&mut self, http2: http2::Connection, side: Side) -> ConnKey {
         let alive = Keepalive::new(self.now_ms);
-        let conn = Conn { http2, side, alive, dirty: false, partial: 0, closing: false, lingering: false };
+        let conn = Conn {
+            http2,
+            side,
+            peer: None,
+            source: None,
+            alive,
+            dirty: false,
+            partial: 0,
+            closing: false,
+            lingering: false,
+        };
         let key = self.conns.insert(Some(Box::new(conn)));
         self.mark(key);
         key
+    }
+
+    /// The connection's TLS handshake is finished: it has this peer, if any.
+    pub(crate) fn secured(&mut self, key: ConnKey, peer: Option<Arc<PeerIdentity>>) {
+        if let Some(conn) = self.conn(key) {
+            conn.peer = peer;
+        }
     }
 
     /// The connection, unless it is gone (or taken out of its slot just now).

@@ -179,7 +179,8 @@ impl Plane {
         if !pool.conns.is_empty() && pool.endpoint.load.is_down(self.now_ms) {
             return;
         }
-        let (local, addr) = (Arc::ptr_eq(&pool.endpoint, &LOCAL), pool.endpoint.addr);
+        let (local, addr, service) =
+            (Arc::ptr_eq(&pool.endpoint, &LOCAL), pool.endpoint.addr, pool.endpoint.service.clone());
         self.metrics.upstream_connections.fetch_add(1, Relaxed);
         self.metrics.upstream_connections_total.fetch_add(1, Relaxed);
         let config = http2::Config {
@@ -193,7 +194,10 @@ impl Plane {
             pool.conns.push(conn);
         }
         self.conn_timers.set(conn, self.now_ms + millis(self.config.connect_timeout));
-        self.command(if local { Command::ConnectLocal { conn } } else { Command::Connect { conn, addr } });
+        self.command(match local {
+            true => Command::ConnectLocal { conn },
+            false => Command::Connect { conn, addr, service },
+        });
     }
 
     /// Opens the call's stream on the connection and sends what came of the request so far.

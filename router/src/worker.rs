@@ -268,7 +268,7 @@ impl EventLoop {
             }
             for command in commands {
                 match command {
-                    Command::Connect { conn, addr } => match TcpStream::connect(addr) {
+                    Command::Connect { conn, addr, .. } => match TcpStream::connect(addr) {
                         Ok(stream) => self.adopt(conn, Stream::Tcp(stream), true, None),
                         Err(error) => self.plane.lost(conn, &error.to_string()),
                     },
@@ -417,7 +417,8 @@ impl EventLoop {
 
     fn take_connection(&mut self, stream: TcpStream, source: Source) {
         // Past the limit the socket is dropped, which tells the client at once.
-        if let Some(conn) = self.plane.accept() {
+        let Ok(address) = stream.peer_addr() else { return };
+        if let Some(conn) = self.plane.accept(address.ip().to_canonical()) {
             self.adopt(conn, Stream::Tcp(stream), false, Some(source));
             self.run_commands();
         }

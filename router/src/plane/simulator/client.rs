@@ -34,7 +34,7 @@ impl World {
         if before >= 10 || self.stopped {
             return None;
         }
-        let key = self.plane.accept()?;
+        let key = self.plane.accept(std::net::Ipv4Addr::LOCALHOST.into())?;
         let config = http2::Config { max_concurrent_streams: 100, ..self.plan.peer_http2(&mut self.dice) };
         let mut link = Link::new(key, who, http2::Connection::client(config), self.plan.socket);
         if self.dice.chance(self.plan.slow_settings) {

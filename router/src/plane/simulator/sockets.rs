@@ -41,7 +41,7 @@ impl World {
             }
             for command in commands {
                 match command {
-                    Command::Connect { conn, addr } => self.connect(conn, addr),
+                    Command::Connect { conn, addr, .. } => self.connect(conn, addr),
                     Command::ConnectLocal { conn } => self.plane.lost(conn, "no services here"),
                     Command::Close { conn } => {
                         self.note(|| format!("plane closes conn {conn}"));
