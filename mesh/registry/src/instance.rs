@@ -106,7 +106,7 @@ pub enum Check {
         interval: Duration,
         /// After which a check has failed.
         timeout: Duration,
-        /// Whether the check speaks TLS.
+        /// Whether the check speaks TLS. It believes any certificate: it proves that the instance lives, not who it is.
         tls: bool,
     },
     /// Opens a TCP connection.
@@ -126,6 +126,11 @@ impl Check {
     /// Makes the mesh's standard gRPC check of `host:port`: every 5 s, failed after 1 s, without TLS.
     pub fn grpc(target: impl Into<String>) -> Self {
         Check::Grpc { target: target.into(), interval: CHECK_INTERVAL, timeout: CHECK_TIMEOUT, tls: false }
+    }
+
+    /// Makes the standard gRPC check of a port that speaks TLS: every 5 s, failed after 1 s, any certificate is believed.
+    pub fn grpcs(target: impl Into<String>) -> Self {
+        Check::Grpc { target: target.into(), interval: CHECK_INTERVAL, timeout: CHECK_TIMEOUT, tls: true }
     }
 
     /// Makes the standard TCP check of `host:port`: every 5 s, failed after 1 s.

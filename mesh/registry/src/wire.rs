@@ -33,6 +33,8 @@ struct CheckBody<'a> {
     grpc: Option<&'a str>,
     #[serde(rename = "GRPCUseTLS", skip_serializing_if = "std::ops::Not::not")]
     grpc_use_tls: bool,
+    #[serde(rename = "TLSSkipVerify", skip_serializing_if = "std::ops::Not::not")]
+    tls_skip_verify: bool,
     #[serde(rename = "TCP", skip_serializing_if = "Option::is_none")]
     tcp: Option<&'a str>,
     interval: String,
@@ -55,6 +57,7 @@ impl<'a> RegisterBody<'a> {
         let check = (grpc.is_some() || tcp.is_some()).then(|| CheckBody {
             grpc: grpc.map(String::as_str),
             grpc_use_tls: tls,
+            tls_skip_verify: tls,
             tcp: tcp.map(String::as_str),
             interval: go_duration(*interval),
             timeout: go_duration(*timeout),
@@ -243,6 +246,10 @@ mod tests {
                 },
             })
         );
+        registration.check = Check::grpcs("[::1]:5");
+        let json = serde_json::to_value(RegisterBody::of(&registration)).unwrap();
+        assert_eq!(json["Check"]["GRPCUseTLS"], true);
+        assert_eq!(json["Check"]["TLSSkipVerify"], true);
         registration.check = Check::None;
         let json = serde_json::to_value(RegisterBody::of(&registration)).unwrap();
         assert!(json.get("Check").is_none());

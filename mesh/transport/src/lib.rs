@@ -12,6 +12,7 @@ mod client_tls;
 mod peer;
 mod server_tls;
 mod service_verifier;
+mod unverified;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,6 +23,7 @@ pub use client_tls::ClientTls;
 pub use peer::PeerIdentity;
 pub use server_tls::{ClientAuth, ServerTls};
 pub use service_verifier::{ServiceVerifier, service_name};
+pub use unverified::unverified_channel;
 
 /// Describes why a connection could not be prepared.
 #[derive(Debug, thiserror::Error)]

@@ -101,9 +101,18 @@ pub(super) struct NewCheck {
 /// How a check finds out.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Probe {
-    Grpc { target: String, tls: bool, interval: Duration, timeout: Duration },
+    Grpc { target: String, tls: ProbeTls, interval: Duration, timeout: Duration },
     Tcp { target: String, interval: Duration, timeout: Duration },
     Ttl { ttl: Duration },
+}
+
+/// Whether a gRPC probe speaks TLS, and what it believes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProbeTls {
+    Off,
+    /// `TLSSkipVerify`: any certificate is good.
+    Unverified,
+    Verified,
 }
 
 impl Probe {
@@ -149,6 +158,7 @@ struct RawCheck {
     status: Option<String>,
     grpc: Option<String>,
     grpcusetls: Option<bool>,
+    tlsskipverify: Option<bool>,
     tcp: Option<String>,
     http: Option<String>,
     interval: Option<Value>,
@@ -240,7 +250,12 @@ fn parse_check(raw: RawCheck, default_id: String, service: &str) -> Result<Optio
             return Err("Invalid check: this registry runs gRPC, TCP and TTL checks only".to_owned());
         }
         (Some(target), ..) => {
-            Probe::Grpc { target, tls: raw.grpcusetls.unwrap_or(false), interval: paced()?, timeout }
+            let tls = match (raw.grpcusetls.unwrap_or(false), raw.tlsskipverify.unwrap_or(false)) {
+                (false, _) => ProbeTls::Off,
+                (true, true) => ProbeTls::Unverified,
+                (true, false) => ProbeTls::Verified,
+            };
+            Probe::Grpc { target, tls, interval: paced()?, timeout }
         }
         (None, Some(target), _) => Probe::Tcp { target, interval: paced()?, timeout },
         (None, None, Some(ttl)) => Probe::Ttl { ttl },

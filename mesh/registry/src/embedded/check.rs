@@ -10,7 +10,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::Registry;
-use super::body::Probe;
+use super::body::{Probe, ProbeTls};
 
 /// Until a check has succeeded once it is tried more often than its interval: a backend that is just starting is
 /// callable as soon as it serves.
@@ -62,13 +62,17 @@ async fn tcp(target: &str) -> Result<String, String> {
 }
 
 /// Asks `host:port` or `host:port/service`, over a connection of its own: a kept one would outlive a redeployment.
-async fn grpc(target: &str, tls: bool) -> Result<String, String> {
-    if tls {
-        // There is no trust to verify the certificate with.
-        return Err(format!("gRPC check {target}: this registry checks without TLS only"));
-    }
+async fn grpc(target: &str, tls: ProbeTls) -> Result<String, String> {
     let (endpoint, service) = target.split_once('/').unwrap_or((target, ""));
-    let channel = switchboard_transport::channel(endpoint).map_err(|error| error.to_string())?;
+    let channel = match tls {
+        ProbeTls::Off => switchboard_transport::channel(endpoint),
+        ProbeTls::Unverified => switchboard_transport::unverified_channel(endpoint),
+        ProbeTls::Verified => {
+            // There is no trust to verify the certificate with.
+            return Err(format!("gRPC check {target}: this registry verifies nobody: set TLSSkipVerify"));
+        }
+    };
+    let channel = channel.map_err(|error| error.to_string())?;
     let request = HealthCheckRequest { service: service.to_owned() };
     match HealthClient::new(channel).check(request).await {
         Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => {

@@ -1,10 +1,11 @@
 //! Checks that run: gRPC, TCP and TTL, and what a registration does to them.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::json;
 use switchboard_registry::{Check, Instance, Query, Registration, Status};
+use switchboard_transport::authority::{Authority, Subject};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 
@@ -18,6 +19,7 @@ pub(crate) async fn every_case(target: &Target) {
     registering_again_does_not_heal(target).await;
     a_registration_may_start_passing(target).await;
     a_grpc_check_follows_the_health_service(target).await;
+    a_grpc_check_with_tls_believes_any_certificate_and_no_plaintext(target).await;
     a_tcp_check_follows_the_listener(target).await;
 }
 
@@ -128,6 +130,46 @@ async fn a_grpc_check_follows_the_health_service(target: &Target) {
     target.deregister("grpc-one", &[&one]).await;
     target.deregister("grpc-all", &[&all]).await;
     target.deregister("grpc-none", &[&none]).await;
+}
+
+async fn a_grpc_check_with_tls_believes_any_certificate_and_no_plaintext(target: &Target) {
+    let authority = Authority::new("nobody knows it", Duration::from_secs(3600)).unwrap();
+    let issued = authority.issue(&Subject::new("another name")).unwrap();
+    let identity = tonic::transport::Identity::from_pem(issued.cert, issued.key);
+    let tls = tonic::transport::ServerTlsConfig::new().identity(identity);
+    let start = async |tls: Option<tonic::transport::ServerTlsConfig>| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_, health) = tonic_health::server::health_reporter();
+        let mut server = tonic::transport::Server::builder();
+        if let Some(tls) = tls {
+            server = server.tls_config(tls).unwrap();
+        }
+        let served = server.add_service(health).serve_with_incoming(TcpListenerStream::new(listener));
+        (address, tokio::spawn(served))
+    };
+    let (secret, server) = start(Some(tls)).await;
+    let (plain, plain_server) = start(None).await;
+    let register = async |service: &str, address: SocketAddr, tls: bool, starts_passing: bool| {
+        let mut registration = Registration::new(service, "127.0.0.1", address.port());
+        let timeout = Duration::from_secs(1);
+        registration.check = Check::Grpc { target: address.to_string(), interval: INTERVAL, timeout, tls };
+        registration.starts_passing = starts_passing;
+        target.client.register(&registration).await.unwrap();
+        registration.id
+    };
+    // Each starts with the other status, so that the check has to change it.
+    let both = register("grpcs-both", secret, true, false).await;
+    let check = register("grpcs-check", plain, true, true).await;
+    let port = register("grpcs-port", secret, false, true).await;
+    target.until("grpcs-both", is(Status::Passing)).await;
+    target.until("grpcs-check", is(Status::Critical)).await;
+    target.until("grpcs-port", is(Status::Critical)).await;
+    server.abort();
+    plain_server.abort();
+    target.deregister("grpcs-both", &[&both]).await;
+    target.deregister("grpcs-check", &[&check]).await;
+    target.deregister("grpcs-port", &[&port]).await;
 }
 
 async fn a_tcp_check_follows_the_listener(target: &Target) {
