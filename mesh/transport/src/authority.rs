@@ -24,7 +24,7 @@ pub struct Subject {
     pub units: Vec<String>,
     /// From when it is valid; five minutes ago unless set.
     pub not_before: SystemTime,
-    /// How long from now on.
+    /// How long from now on; zero makes one that has just ended.
     pub lifetime: Duration,
 }
 
@@ -135,6 +135,7 @@ fn params(subject: &Subject) -> Result<CertificateParams, rcgen::Error> {
     }
     params.serial_number = None::<SerialNumber>;
     params.not_before = subject.not_before.into();
-    params.not_after = (SystemTime::now() + subject.lifetime).into();
+    // Certificates count whole seconds and hold to the end of the last one.
+    params.not_after = (SystemTime::now() + subject.lifetime - Duration::from_secs(1)).into();
     Ok(params)
 }

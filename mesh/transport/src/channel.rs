@@ -1,13 +1,16 @@
-//! gRPC channels with the mesh's HTTP/2 settings. It does no TLS yet, no balancing and no retries.
+//! gRPC channels with the mesh's HTTP/2 settings. It does no balancing and no retries.
 
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::Error;
+use crate::{Error, Loaded, Watched, tls_connector};
 
 /// Members of the mesh are one hop apart; who does not answer within a second is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A handshake takes two more round trips, and a core that is busy with a hundred others of them.
+const TLS_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Half of what the strictest common server tolerates (gRFC A8), and below every usual NAT timeout.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,16 +26,38 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Must be called within a tokio runtime.
 ///
 /// # Errors
-/// [`Error::Endpoint`] if the text is no such endpoint, which includes `https://`: there is no trust to verify it with.
+/// [`Error::Endpoint`] if the text is no such endpoint, which includes `https://`: [`tls_channel`] verifies.
 pub fn channel(endpoint: &str) -> Result<Channel, Error> {
-    let refuse = |source| Error::Endpoint { endpoint: endpoint.to_owned(), source };
-    let uri = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+    Ok(settings(parsed(endpoint, "http")?).connect_timeout(CONNECT_TIMEOUT).connect_lazy())
+}
+
+/// Opens a channel as [`channel`] does, but over TLS, to `host:port` or `https://host:port`.
+///
+/// Each new connection takes the newest of the certificates; those that are open keep theirs.
+///
+/// # Errors
+/// [`Error::Endpoint`] if the text is no such endpoint, which includes `http://`.
+pub fn tls_channel(endpoint: &str, tls: Watched<Loaded<ClientConfig>>) -> Result<Channel, Error> {
+    let secure = parsed(endpoint, "https")?;
+    let refuse = || Error::Endpoint { scheme: "https", endpoint: endpoint.to_owned(), source: None };
+    let authority = secure.uri().authority().ok_or_else(refuse)?;
+    // Tonic refuses to take https to a connector that is not its own; the origin says it to the server all the same.
+    let plain = parsed(authority.as_str(), "http")?.origin(secure.uri().clone());
+    Ok(settings(plain).connect_timeout(TLS_CONNECT_TIMEOUT).connect_with_connector_lazy(tls_connector(tls)))
+}
+
+fn parsed(endpoint: &str, scheme: &'static str) -> Result<Endpoint, Error> {
+    let refuse = |source| Error::Endpoint { scheme, endpoint: endpoint.to_owned(), source };
+    let uri = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };
     let parsed = Endpoint::from_shared(uri).map_err(|source| refuse(Some(source)))?;
-    if parsed.uri().scheme_str() != Some("http") || parsed.uri().port_u16().is_none_or(|port| port == 0) {
+    if parsed.uri().scheme_str() != Some(scheme) || parsed.uri().port_u16().is_none_or(|port| port == 0) {
         return Err(refuse(None));
     }
-    Ok(parsed
-        .connect_timeout(CONNECT_TIMEOUT)
+    Ok(parsed)
+}
+
+fn settings(endpoint: Endpoint) -> Endpoint {
+    endpoint
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
@@ -40,7 +65,6 @@ pub fn channel(endpoint: &str) -> Result<Channel, Error> {
         .http2_adaptive_window(false)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .connect_lazy())
 }
 
 #[cfg(test)]

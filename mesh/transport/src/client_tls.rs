@@ -1,4 +1,4 @@
-//! Certificate files of an outgoing TLS connection. It reads them once; it does not watch them.
+//! Certificate files of an outgoing TLS connection.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::{Error, ServiceVerifier, install_crypto};
+use crate::{Error, Loaded, PeerIdentity, ServiceVerifier, Watched, install_crypto};
 
 /// Names the files that an outgoing TLS connection is verified and identified with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,41 @@ impl ClientTls {
         let mut config = self.with_identity(builder)?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
+    }
+
+    /// The files that are read.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        [Some(&self.ca), self.cert.as_ref(), self.key.as_ref()].into_iter().flatten().cloned().collect()
+    }
+
+    /// Reads [`ClientTls::client_config`], with ALPN `h2`, now and after every change; see [`Watched::start`].
+    ///
+    /// # Errors
+    /// As [`ClientTls::client_config`], now.
+    pub fn watch(self, interval: Duration) -> Result<Watched<Loaded<ClientConfig>>, Error> {
+        Watched::start("the client's certificates", self.paths(), interval, move || {
+            let mut config = self.client_config()?;
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            self.loaded(config)
+        })
+    }
+
+    /// Reads [`ClientTls::service_config`] now and after every change; see [`Watched::start`].
+    ///
+    /// # Errors
+    /// As [`ClientTls::service_config`], now.
+    pub fn watch_services(self, interval: Duration) -> Result<Watched<Loaded<ClientConfig>>, Error> {
+        Watched::start("the certificates towards instances", self.paths(), interval, move || {
+            self.loaded(self.service_config()?)
+        })
+    }
+
+    fn loaded(&self, config: ClientConfig) -> Result<Loaded<ClientConfig>, Error> {
+        let own = match &self.cert {
+            Some(path) => PeerIdentity::of(&certificates("client certificate", path)?[0]),
+            None => None,
+        };
+        Ok(Loaded { config: Arc::new(config), own })
     }
 
     fn with_identity(

@@ -9,7 +9,11 @@
 pub mod authority;
 mod channel;
 mod client_tls;
+mod connector;
+mod expiry;
+mod failure;
 mod peer;
+mod reload;
 mod server_tls;
 mod service_verifier;
 mod unverified;
@@ -18,9 +22,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-pub use channel::channel;
+pub use channel::{channel, tls_channel};
 pub use client_tls::ClientTls;
+pub use connector::{TlsStream, tls_connector};
+pub use expiry::{Loaded, warn_before_expiry};
+pub use failure::TlsFailure;
 pub use peer::PeerIdentity;
+pub use reload::{RELOAD_INTERVAL, Watched};
 pub use server_tls::{ClientAuth, ServerTls};
 pub use service_verifier::{ServiceVerifier, service_name};
 pub use unverified::unverified_channel;
@@ -62,9 +70,11 @@ pub enum Error {
         #[source]
         source: rustls::Error,
     },
-    /// The endpoint is no `http://host:port`.
-    #[error("{endpoint:?} is no endpoint: expected host:port or http://host:port")]
+    /// The endpoint is no `http://host:port`, or no `https://host:port` where TLS is meant.
+    #[error("{endpoint:?} is no endpoint: expected host:port or {scheme}://host:port")]
     Endpoint {
+        /// What was meant: `http` or `https`.
+        scheme: &'static str,
         /// The text that was given.
         endpoint: String,
         /// The reason, if the text is at least a URI.

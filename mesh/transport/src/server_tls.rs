@@ -1,12 +1,13 @@
 //! Certificate files of a listener.
 
 use crate::client_tls::{certificates, private_key, roots};
-use crate::{Error, PeerIdentity, install_crypto};
+use crate::{Error, Loaded, PeerIdentity, Watched, install_crypto};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whether a client has to show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,5 +88,21 @@ impl ServerTls {
         config.ticketer =
             rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|source| refused(&self.key, source))?;
         Ok((config, own))
+    }
+
+    /// The files that are read.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        [&self.cert, &self.key].into_iter().chain(&self.client_ca).cloned().collect()
+    }
+
+    /// Reads the files now and after every change; see [`Watched::start`].
+    ///
+    /// # Errors
+    /// As [`ServerTls::server_config`], now.
+    pub fn watch(self, interval: Duration) -> Result<Watched<Loaded<ServerConfig>>, Error> {
+        Watched::start("the listener's certificates", self.paths(), interval, move || {
+            let (config, own) = self.server_config()?;
+            Ok(Loaded { config: Arc::new(config), own: Some(own) })
+        })
     }
 }
