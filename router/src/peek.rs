@@ -7,15 +7,21 @@
 //! was seen until then; the rest is still watched while it streams by, because a different ID further back would
 //! make the backend act on another name than the one the call was routed (and authorized) by.
 //!
-//! A compressed message is collected up to the same bound and inflated for the scan only.
+//! A compressed message is inflated for the scan only, a few KiB at a time, and to its end as well. What inflates to far
+//! more than was sent is refused, so that a small message cannot keep the thread busy; and so is anything that two
+//! decoders might read differently, such as a second gzip member, which some servers append and others ignore.
 
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
-use std::io::Read;
+mod scanner;
 
-/// Longest ID that is captured; anything longer is ill-formed anyway (63 + '@' + version).
-const ID_MAX: usize = 256;
-/// Longest affinity key that is captured; longer ones hash by this prefix.
-const AFFINITY_MAX: usize = 1024;
+use flate2::write::{GzDecoder, ZlibDecoder};
+use scanner::Scanner;
+use std::io::{self, Write};
+
+/// A compressed message may inflate to this many times [`Limits::decide_bytes`] whatever its size, which takes half a
+/// millisecond, ...
+const INFLATE_FREE: u64 = 8;
+/// ... and beyond that to this many times the bytes that were sent: text reaches 20, a bomb 1,000.
+const INFLATE_RATIO: u64 = 64;
 
 /// What to look for and how far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +45,8 @@ pub(crate) enum PeekError {
     Encoding,
     #[error("the first message names different IDs")]
     Ambiguous,
+    #[error("the first message inflates to more than {INFLATE_RATIO} times its size")]
+    Bomb,
 }
 
 /// How far the scan is.
@@ -60,24 +68,12 @@ pub(crate) enum Encoding {
     Other,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Bytes of the 5-byte message prefix seen so far.
-    Prefix(u8),
-    /// In a field's tag.
-    Tag,
-    /// In a varint value.
-    Varint,
-    /// In the length of a length-delimited field.
-    Length,
-    /// That many bytes are of no interest.
-    Skip(u64),
-    /// That many bytes belong to the ID (`true`) or to the affinity key.
-    Capture(u64, bool),
-    /// Collecting a compressed message.
-    Compressed,
-    /// The first message is over.
-    Done,
+/// The first message, as it is scanned.
+#[derive(Debug)]
+enum Body {
+    Plain(Scanner),
+    Gzip(Box<GzDecoder<Scanner>>),
+    Deflate(Box<ZlibDecoder<Scanner>>),
 }
 
 /// The scanner of one call.
@@ -85,23 +81,15 @@ enum State {
 pub(crate) struct Peek {
     limits: Limits,
     encoding: Encoding,
-    state: State,
+    /// The 5-byte message prefix, and how many bytes of it came.
     prefix: [u8; 5],
-    /// Bytes of the message that are still to come.
+    prefix_len: usize,
+    /// Bytes of the message that came, and that are still to come.
+    came: u64,
     left: u64,
-    seen: usize,
-    /// The varint being read, its shift, and the tag it belongs to.
-    varint: u64,
-    shift: u32,
-    tag: u64,
-    /// Open groups (deprecated wire types 3 and 4), which are skipped.
-    depth: u32,
-    id: Vec<u8>,
-    id_too_long: bool,
-    affinity: Vec<u8>,
-    compressed: Vec<u8>,
-    /// The ID that the call was routed by, once it is.
-    routed: Option<Vec<u8>>,
+    body: Body,
+    decided: bool,
+    done: bool,
 }
 
 impl Peek {
@@ -109,240 +97,136 @@ impl Peek {
         Peek {
             limits,
             encoding,
-            state: State::Prefix(0),
             prefix: [0; 5],
+            prefix_len: 0,
+            came: 0,
             left: 0,
-            seen: 0,
-            varint: 0,
-            shift: 0,
-            tag: 0,
-            depth: 0,
-            id: Vec::new(),
-            id_too_long: false,
-            affinity: Vec::new(),
-            compressed: Vec::new(),
-            routed: None,
+            body: Body::Plain(Scanner::new(limits)),
+            decided: false,
+            done: false,
+        }
+    }
+
+    fn scanner(&self) -> &Scanner {
+        match &self.body {
+            Body::Plain(scanner) => scanner,
+            Body::Gzip(inflate) => inflate.get_ref(),
+            Body::Deflate(inflate) => inflate.get_ref(),
+        }
+    }
+
+    fn scanner_mut(&mut self) -> &mut Scanner {
+        match &mut self.body {
+            Body::Plain(scanner) => scanner,
+            Body::Gzip(inflate) => inflate.get_mut(),
+            Body::Deflate(inflate) => inflate.get_mut(),
         }
     }
 
     /// The ID captured so far; empty if the field did not occur.
     pub(crate) fn id(&self) -> &[u8] {
-        &self.id
+        &self.scanner().id
     }
 
     /// Whether the ID was longer than any valid one (it is cut then).
     pub(crate) fn id_too_long(&self) -> bool {
-        self.id_too_long
+        self.scanner().id_too_long
     }
 
     /// The affinity key captured so far; empty if there is none.
     pub(crate) fn affinity(&self) -> &[u8] {
-        &self.affinity
+        &self.scanner().affinity
     }
 
     /// Whether the values may be read.
     pub(crate) fn is_decided(&self) -> bool {
-        self.routed.is_some()
+        self.decided
     }
 
     /// Whether the whole first message went by.
     pub(crate) fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.done
     }
 
     /// Reads the next bytes of the stream. After `Decided` it may be called on, to watch the rest of the message:
     /// an ID that differs from the decided one is then [`PeekError::Ambiguous`].
     pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<Progress, PeekError> {
-        while !bytes.is_empty() {
-            match self.state {
-                State::Done => break,
-                State::Prefix(n) => {
-                    self.prefix[n as usize] = bytes[0];
-                    bytes = &bytes[1..];
-                    self.state = State::Prefix(n + 1);
-                    if n == 4 {
-                        self.start_message()?;
-                    }
+        while !bytes.is_empty() && !self.done {
+            if self.prefix_len < self.prefix.len() {
+                self.prefix[self.prefix_len] = bytes[0];
+                self.prefix_len += 1;
+                bytes = &bytes[1..];
+                if self.prefix_len == self.prefix.len() {
+                    self.start_message()?;
                 }
-                State::Compressed => {
-                    let take = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-                    let room = self.limits.decide_bytes.saturating_sub(self.compressed.len());
-                    self.compressed.extend_from_slice(&bytes[..take.min(room)]);
-                    bytes = &bytes[take..];
-                    self.left -= take as u64;
-                    if self.left == 0 || self.compressed.len() >= self.limits.decide_bytes {
-                        self.inflate()?;
-                        self.state = State::Done;
-                    }
-                }
-                _ => {
-                    let take = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-                    let used = self.scan(&bytes[..take])?;
-                    bytes = &bytes[used..];
-                    self.left -= used as u64;
-                    self.seen = self.seen.saturating_add(used);
-                    if self.left == 0 {
-                        self.end_message()?;
-                    }
-                }
+                continue;
+            }
+            let take = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            let (now, later) = bytes.split_at(take);
+            bytes = later;
+            self.left -= take as u64;
+            self.scan(now)?;
+            if self.left == 0 {
+                self.end_message()?;
             }
         }
-        if self.routed.is_none() && (self.state == State::Done || self.seen >= self.limits.decide_bytes) {
-            self.routed = Some(self.id.clone());
+        let enough = self.scanner().seen >= self.limits.decide_bytes as u64;
+        if !self.decided && (self.done || enough) {
+            self.decided = true;
+            self.scanner_mut().route();
         }
-        Ok(if self.routed.is_some() { Progress::Decided } else { Progress::NeedMore })
+        Ok(if self.decided { Progress::Decided } else { Progress::NeedMore })
     }
 
     fn start_message(&mut self) -> Result<(), PeekError> {
         let length = u32::from_be_bytes([self.prefix[1], self.prefix[2], self.prefix[3], self.prefix[4]]);
         self.left = u64::from(length);
-        self.state = match self.prefix[0] {
-            0 => State::Tag,
-            1 if self.encoding == Encoding::Other || self.encoding == Encoding::Identity => {
-                return Err(PeekError::Encoding);
-            }
-            1 => State::Compressed,
+        self.done = length == 0;
+        let scanner = || Scanner::new(self.limits);
+        self.body = match (self.prefix[0], self.encoding) {
+            (0, _) => return Ok(()),
+            (1, Encoding::Gzip) => Body::Gzip(Box::new(GzDecoder::new(scanner()))),
+            (1, Encoding::Deflate) => Body::Deflate(Box::new(ZlibDecoder::new(scanner()))),
+            (1, _) => return Err(PeekError::Encoding),
             _ => return Err(PeekError::BadFlag),
         };
-        if length == 0 {
-            self.state = State::Done;
+        Ok(())
+    }
+
+    /// Scans the next bytes of the message, in pieces, so that what they inflate to is measured against them.
+    fn scan(&mut self, bytes: &[u8]) -> Result<(), PeekError> {
+        const PIECE: usize = 4 * 1024;
+        if let Body::Plain(scanner) = &mut self.body {
+            return scanner.scan(bytes);
+        }
+        for piece in bytes.chunks(PIECE) {
+            self.came += piece.len() as u64;
+            let free = INFLATE_FREE.saturating_mul(self.limits.decide_bytes as u64);
+            self.scanner_mut().seen_max = free.saturating_add(INFLATE_RATIO.saturating_mul(self.came));
+            let inflated = match &mut self.body {
+                Body::Plain(_) => Ok(()),
+                Body::Gzip(inflate) => inflate.write_all(piece),
+                Body::Deflate(inflate) => inflate.write_all(piece),
+            };
+            inflated.map_err(told)?;
         }
         Ok(())
     }
 
     fn end_message(&mut self) -> Result<(), PeekError> {
-        if self.state != State::Tag || self.shift != 0 || self.depth != 0 {
-            return Err(PeekError::Malformed);
+        match &mut self.body {
+            Body::Plain(_) => {}
+            Body::Gzip(inflate) => inflate.try_finish().map_err(told)?,
+            Body::Deflate(inflate) => inflate.try_finish().map_err(told)?,
         }
-        self.state = State::Done;
-        Ok(())
-    }
-
-    /// Follows the wire format over `bytes`, all of which belong to the message; returns how many it took.
-    fn scan(&mut self, bytes: &[u8]) -> Result<usize, PeekError> {
-        let mut at = 0;
-        while at < bytes.len() {
-            match self.state {
-                State::Skip(n) => {
-                    let take = (bytes.len() - at).min(usize::try_from(n).unwrap_or(usize::MAX));
-                    at += take;
-                    self.state = after(n - take as u64, State::Skip);
-                }
-                State::Capture(n, is_id) => {
-                    let take = (bytes.len() - at).min(usize::try_from(n).unwrap_or(usize::MAX));
-                    let (value, max) =
-                        if is_id { (&mut self.id, ID_MAX) } else { (&mut self.affinity, AFFINITY_MAX) };
-                    let room = max.saturating_sub(value.len()).min(take);
-                    value.extend_from_slice(&bytes[at..at + room]);
-                    self.id_too_long |= is_id && room < take;
-                    at += take;
-                    self.state = after(n - take as u64, |n| State::Capture(n, is_id));
-                    if is_id && self.state == State::Tag {
-                        self.check_id()?;
-                    }
-                }
-                _ => {
-                    let byte = bytes[at];
-                    at += 1;
-                    // Ten bytes at the most, and the tenth may carry one bit only.
-                    if self.shift == 63 && byte > 1 {
-                        return Err(PeekError::Malformed);
-                    }
-                    self.varint |= u64::from(byte & 0x7f) << self.shift;
-                    if byte & 0x80 != 0 {
-                        self.shift += 7;
-                        continue;
-                    }
-                    let value = std::mem::take(&mut self.varint);
-                    self.shift = 0;
-                    self.varint_done(value)?;
-                }
-            }
-        }
-        Ok(at)
-    }
-
-    fn varint_done(&mut self, value: u64) -> Result<(), PeekError> {
-        self.state = match self.state {
-            State::Tag => {
-                let field = value >> 3;
-                if field == 0 || field > 0x1fff_ffff {
-                    return Err(PeekError::Malformed);
-                }
-                self.tag = value;
-                match value & 7 {
-                    0 => State::Varint,
-                    1 => State::Skip(8),
-                    2 => State::Length,
-                    3 => {
-                        self.depth += 1;
-                        State::Tag
-                    }
-                    4 if self.depth > 0 => {
-                        self.depth -= 1;
-                        State::Tag
-                    }
-                    5 => State::Skip(4),
-                    _ => return Err(PeekError::Malformed),
-                }
-            }
-            State::Length => self.field(value)?,
-            _ => State::Tag,
-        };
-        Ok(())
-    }
-
-    /// A length-delimited field of `length` bytes begins.
-    fn field(&mut self, length: u64) -> Result<State, PeekError> {
-        let field = self.tag >> 3;
-        let is_id = field == u64::from(self.limits.id_field);
-        if self.depth > 0 || !(is_id || field == u64::from(self.limits.affinity_field)) {
-            return Ok(after(length, State::Skip));
-        }
-        if is_id {
-            self.id.clear();
-            self.id_too_long = false;
-            if length == 0 {
-                self.check_id()?;
-            }
-        } else {
-            self.affinity.clear();
-        }
-        Ok(after(length, |n| State::Capture(n, is_id)))
-    }
-
-    /// After the decision, an ID must be the decided one.
-    fn check_id(&self) -> Result<(), PeekError> {
-        match &self.routed {
-            Some(routed) if *routed != self.id => Err(PeekError::Ambiguous),
-            _ => Ok(()),
-        }
-    }
-
-    /// Scans what inflates from the collected bytes, up to the same bound.
-    fn inflate(&mut self) -> Result<(), PeekError> {
-        let compressed = std::mem::take(&mut self.compressed);
-        let whole = self.left == 0;
-        let mut plain = Vec::new();
-        let bound = self.limits.decide_bytes as u64;
-        let read = match self.encoding {
-            Encoding::Gzip => MultiGzDecoder::new(compressed.as_slice()).take(bound).read_to_end(&mut plain),
-            _ => ZlibDecoder::new(compressed.as_slice()).take(bound).read_to_end(&mut plain),
-        };
-        // A cut input ends in an error; what came out before it counts.
-        if whole && read.is_err() {
-            return Err(PeekError::Encoding);
-        }
-        let complete = whole && plain.len() < self.limits.decide_bytes;
-        self.state = State::Tag;
-        self.scan(&plain)?;
-        if complete { self.end_message() } else { Ok(()) }
+        self.done = true;
+        self.scanner().check_end()
     }
 }
 
-/// The state after `n` bytes are left of a field: the next tag if none are.
-fn after(n: u64, state: impl FnOnce(u64) -> State) -> State {
-    if n == 0 { State::Tag } else { state(n) }
+/// What the scanner said, or else what is wrong with the compression.
+fn told(error: io::Error) -> PeekError {
+    error.downcast().unwrap_or(PeekError::Encoding)
 }
 
 #[cfg(test)]

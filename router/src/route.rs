@@ -254,17 +254,27 @@ fn by_id(raw: &[u8], kind: Option<Kind>, from: &str) -> Result<Target, Error> {
     })
 }
 
+/// Whether the path is `/package.Service/Method` and nothing else. Servers cut off a query before they look the method
+/// up, and some decode or join slashes: a path that can be read in two ways would be called by one name and judged by
+/// another.
+pub(crate) fn is_method_path(path: &[u8]) -> bool {
+    let name = |part: &[u8]| {
+        (1..=255).contains(&part.len())
+            && part.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    let mut parts = path.strip_prefix(b"/").unwrap_or_default().split(|byte| *byte == b'/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(service), Some(method), None) => name(service) && name(method),
+        _ => false,
+    }
+}
+
 /// `/pkg.Service/Method` -> `pkg.Service`.
 fn grpc_service(path: &[u8]) -> Result<&str, Error> {
     str::from_utf8(path)
         .ok()
+        .filter(|path| is_method_path(path.as_bytes()))
         .and_then(|path| path.strip_prefix('/')?.split_once('/'))
-        .filter(|(service, method)| {
-            !service.is_empty()
-                && service.len() <= 255
-                && service.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_')
-                && !method.is_empty()
-        })
         .map(|(service, _)| service)
         .ok_or_else(|| Error::bad_path(path))
 }
@@ -310,7 +320,19 @@ mod tests {
         assert_eq!(decide(None, b"/demo.X/Y", Some(b"weather-tool")).unwrap(), Some(id("tool-weather")));
         assert_eq!(decide(None, b"/demo.X/Y", None).unwrap(), Some(Target::GrpcService("demo.X".into())));
         assert_eq!(decide(None, b"/grpc.health.v1.Health/Check", None).unwrap(), Some(Target::Local));
-        for path in [&b"/"[..], b"x", b"/a", b"/a/", b"//b", b"/a b/c", b"/\xff/x"] {
+        for path in [
+            &b"/"[..],
+            b"x",
+            b"/a",
+            b"/a/",
+            b"//b",
+            b"/a b/c",
+            b"/\xff/x",
+            b"/a/b?c",
+            b"/a/b/",
+            b"/a%2fb/c",
+            b"/a/b;c",
+        ] {
             assert!(decide(None, path, None).is_err(), "{path:?}");
         }
     }

@@ -5,13 +5,15 @@ use crate::{
     error::{Error, Reason},
     peek::{Encoding, Limits, Peek},
     plane::{CallKey, ConnKey, Plane, millis},
-    route::TARGET_HEADER,
+    route::{self, TARGET_HEADER},
 };
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use switchboard_http2::{self as http2, Field, Headers, OpenError, StreamId};
 
 /// A request ID that a client may choose: longer ones, or others than visible ASCII, are replaced.
 const REQUEST_ID_MAX: usize = 128;
+/// Headers that are the router's own: a client's are consumed or dropped, never passed on.
+const OWN_HEADERS: &[u8] = b"x-switchboard-";
 /// What is taken off the remaining time before it is passed on, so that the router's own deadline fires first
 /// at the client (Envoy's `grpc_timeout_header_offset`).
 const TIMEOUT_OFFSET_MS: u64 = 5;
@@ -54,6 +56,8 @@ impl Plane {
                     });
                     continue;
                 }
+                // What the router says to instances, only the router says.
+                name if name.starts_with(OWN_HEADERS) => continue,
                 _ => {}
             }
             request.push_field(field);
@@ -142,6 +146,10 @@ impl Plane {
         let post = call.request.get(b":method") == Some(b"POST");
         if !post || !is_grpc(content_type) {
             return Err(Error::not_grpc(post));
+        }
+        let path = call.request.get(b":path").unwrap_or_default();
+        if !route::is_method_path(path) {
+            return Err(Error::bad_path(path));
         }
         let budget = self.config.memory_budget as u64;
         if self.metrics.buffered_bytes.load(Relaxed) > budget {

@@ -1,6 +1,6 @@
 //! The scanner against hand-written messages, every split, and prost.
 
-use super::*;
+use super::{scanner::ID_MAX, *};
 use proptest::prelude::*;
 use prost::Message;
 use std::io::Write;
@@ -148,6 +148,70 @@ fn compressed_messages_are_inflated_for_the_scan() {
         assert_eq!(run(LIMITS, Encoding::Other, &framed(1, &bytes), 11).1, Err(PeekError::Encoding));
     }
     assert_eq!(run(LIMITS, Encoding::Gzip, &framed(1, b"not gzip"), 3).1, Err(PeekError::Encoding));
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(plain).unwrap();
+    gzip.finish().unwrap()
+}
+
+/// Text that does not compress well, so that its size is what is tested.
+fn noise(bytes: usize) -> String {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b' ' + (state >> 33) as u8 % 90)
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+#[test]
+fn a_compressed_message_is_watched_to_its_end_as_well() {
+    let mut plain = request("echo-agent", &noise(200_000));
+    for chunk in [1_000, usize::MAX] {
+        let (peek, result) = run(LIMITS, Encoding::Gzip, &framed(1, &gzip(&plain)), chunk);
+        assert_eq!((result, peek.id()), (Ok(Progress::Decided), &b"echo-agent"[..]));
+        assert!(peek.is_done());
+    }
+    plain.extend([0x12, 4, b'e', b'v', b'i', b'l']);
+    let result = run(LIMITS, Encoding::Gzip, &framed(1, &gzip(&plain)), 1_000).1;
+    assert_eq!(result, Err(PeekError::Ambiguous));
+}
+
+#[test]
+fn a_bomb_is_refused_before_it_has_cost_much() {
+    let bomb = gzip(&request("echo-agent", &"z".repeat(64 << 20)));
+    assert!(bomb.len() < 100_000);
+    assert_eq!(run(LIMITS, Encoding::Gzip, &framed(1, &bomb), usize::MAX).1, Err(PeekError::Bomb));
+}
+
+/// tonic reads the first member only, Go reads all of them: whoever names another ID in each would be two callers.
+#[test]
+fn a_second_gzip_member_is_refused() {
+    let members = [gzip(&request("evil-agent", "")), gzip(&request("echo-agent", ""))].concat();
+    assert_eq!(run(LIMITS, Encoding::Gzip, &framed(1, &members), 7).1, Err(PeekError::Encoding));
+    let trailing = [gzip(&request("echo-agent", "")), vec![0]].concat();
+    assert_eq!(run(LIMITS, Encoding::Gzip, &framed(1, &trailing), 7).1, Err(PeekError::Encoding));
+}
+
+/// As protobuf says: a known number with another wire type is an unknown field.
+#[test]
+fn the_id_s_number_with_another_wire_type_is_no_id() {
+    for other in [&[0x10, 5][..], &[0x15, 1, 2, 3, 4], &[0x11, 1, 2, 3, 4, 5, 6, 7, 8], &[0x13, 0x14]] {
+        let mut message = request("echo-agent", "x");
+        message.extend(other);
+        let (peek, result) = run(LIMITS, Encoding::Identity, &framed(0, &message), 1);
+        assert_eq!((result, peek.id()), (Ok(Progress::Decided), &b"echo-agent"[..]), "{other:x?}");
+    }
+}
+
+#[test]
+fn what_follows_the_first_message_is_not_read() {
+    let mut bytes = framed(0, &request("echo-agent", "x"));
+    bytes.extend(framed(0, &request("evil-agent", "x")));
+    let (peek, result) = run(LIMITS, Encoding::Identity, &bytes, 5);
+    assert_eq!((result, peek.id()), (Ok(Progress::Decided), &b"echo-agent"[..]));
 }
 
 proptest! {
