@@ -1,5 +1,6 @@
 //! The command line: what can be said, and the help that says so.
 
+pub(crate) mod certs;
 mod top;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use switchboard_telemetry::Telemetry;
 use tracing::Level;
 
+pub(crate) use certs::Certs;
 pub(crate) use top::Top;
 
 const AFTER_HELP: &str = "\
@@ -19,6 +21,7 @@ Examples:
   switchboard call weather-tool --op get_weather --param location=Rome
   switchboard call itinerary-worker --param destination=Rome --param days=2
   switchboard top                                       what is going on in a router
+  switchboard certs init certs                          certificates, tokens and a policy for development
 
 Exit codes:
    0  done
@@ -72,6 +75,8 @@ pub(crate) enum Command {
     Ls(Ls),
     /// Watch services and their instances: calls, streams, times, errors, health
     Top(Top),
+    /// Make certificates and tokens for development
+    Certs(Certs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  switchboard completions bash > ~/.local/share/bash-completion/completions/switchboard"

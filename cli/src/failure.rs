@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use switchboard_client::Error;
 
+use crate::certs;
+
 /// `EX_USAGE` of sysexits.h: trying the same again will not help.
 pub(crate) const USAGE: u8 = 64;
 
@@ -29,6 +31,8 @@ pub(crate) enum Failure {
     /// The call itself failed.
     #[error(transparent)]
     Call(#[from] Error),
+    #[error(transparent)]
+    Certs(#[from] certs::Error),
     /// The backend answered that it failed.
     #[error("{0}")]
     Answered(String),
@@ -83,7 +87,8 @@ impl Failure {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Call(Error::Endpoint { .. } | Error::Header { .. }) => USAGE,
+            Self::Usage(_) | Self::Certs(certs::Error::Name { .. }) => USAGE,
+            Self::Call(Error::Endpoint { .. } | Error::Header { .. }) => USAGE,
             // Status codes are 1 to 16.
             Self::Call(error) => u8::try_from(error.code() as i32).unwrap_or(FAILED),
             Self::NoRouter(_) => tonic::Code::Unavailable as u8,
@@ -115,6 +120,7 @@ impl Failure {
     fn next_step(&self) -> Option<String> {
         match self {
             Self::Call(error) => error.next_step(),
+            Self::Certs(error) => error.next_step(),
             Self::Usage(_) => Some("see `switchboard help`".to_owned()),
             Self::Bind { flag, source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some(format!("stop what uses it, or take a free port with --{flag} 127.0.0.1:0"))

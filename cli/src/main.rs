@@ -1,11 +1,12 @@
-//! `switchboard`: a mesh on this machine (`dev`), calls by ID (`call`), what is there (`ls`), and what goes on
-//! there (`top`).
+//! `switchboard`: a mesh on this machine (`dev`), calls by ID (`call`), what is there (`ls`), what goes on there
+//! (`top`), and certificates for it (`certs`).
 //!
 //! Reads the arguments, runs one command, and turns its outcome into an exit code. Standard output carries
 //! results only; everything said to people about them goes to standard error.
 
 mod args;
 mod call;
+mod certs;
 mod dev;
 mod failure;
 mod list;
@@ -44,6 +45,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Call(call) => call::run(call, &client(&args.endpoint)?).await,
             Command::Ls(ls) => list::run(ls, &client(&args.endpoint)?).await,
             Command::Top(top) => top::run(top).await,
+            Command::Certs(certs) => certs::run(certs),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Args::command(), "switchboard", &mut script);

@@ -1,6 +1,7 @@
 //! The built binary from outside: arguments in, output and exit code out. One module per behaviour.
 
 mod calls;
+mod certs;
 mod dev;
 mod offline;
 mod process;

@@ -5,12 +5,20 @@ use crate::process::run;
 #[test]
 fn help_names_the_commands_examples_and_exit_codes() {
     let help = run(["--help"]).output();
-    for text in
-        ["dev", "call", "ls", "top", "completions", "switchboard call echo-agent hello", "Exit codes:", "64"]
-    {
+    for text in [
+        "dev",
+        "call",
+        "ls",
+        "top",
+        "certs",
+        "completions",
+        "switchboard call echo-agent hello",
+        "Exit codes:",
+        "64",
+    ] {
         assert!(help.contains(text), "{text:?} in {help}");
     }
-    for command in ["dev", "call", "ls", "top", "completions"] {
+    for command in ["dev", "call", "ls", "top", "certs", "completions"] {
         assert!(run([command, "--help"]).output().contains("Example"), "{command}");
     }
     assert!(run(["--version"]).output().starts_with("switchboard "));
