@@ -21,7 +21,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// [`Error::Endpoint`] if the text is no `host:port`.
 pub fn unverified_channel(endpoint: &str) -> Result<Channel, Error> {
     crate::install_crypto();
-    let refuse = |source| Error::Endpoint { endpoint: endpoint.to_owned(), source };
+    let refuse = |source| Error::Endpoint { scheme: "https", endpoint: endpoint.to_owned(), source };
     let parsed = Endpoint::from_shared(format!("https://{endpoint}")).map_err(|error| refuse(Some(error)))?;
     if parsed.uri().port_u16().is_none_or(|port| port == 0) {
         return Err(refuse(None));
