@@ -16,6 +16,7 @@ use std::sync::Arc;
 use switchboard_transport::PeerIdentity;
 
 use crate::denial::DenialKind as Kind;
+use crate::jwt::Jwt;
 use crate::tokens::Tokens;
 use crate::{Denial, Error, Mode, Principal, Proof, Settings};
 
@@ -46,6 +47,7 @@ pub struct Authenticated {
 pub struct Authenticator {
     mode: Mode,
     tokens: Tokens,
+    jwt: Option<Jwt>,
 }
 
 impl Authenticator {
@@ -56,9 +58,10 @@ impl Authenticator {
     ///
     /// # Errors
     /// A file cannot be read or does not hold what it should. The settings are taken to be checked.
-    pub fn load(settings: &Settings, _jwks: Option<&str>) -> Result<Self, Error> {
+    pub fn load(settings: &Settings, jwks: Option<&str>) -> Result<Self, Error> {
         let tokens = settings.tokens.as_deref().map(Tokens::load).transpose()?.unwrap_or_default();
-        Ok(Self { mode: settings.mode, tokens })
+        let jwt = settings.jwt.as_ref().map(|jwt| Jwt::load(jwt, jwks)).transpose()?;
+        Ok(Self { mode: settings.mode, tokens, jwt })
     }
 
     /// What callers have to prove.
@@ -108,12 +111,16 @@ impl Authenticator {
         })
     }
 
-    fn by_token(&self, header: &[u8], _now_unix_s: u64) -> Result<Known, Denial> {
+    fn by_token(&self, header: &[u8], now_unix_s: u64) -> Result<Known, Denial> {
         let token = bearer(header)?;
         if let Some(principal) = self.tokens.find(token) {
             return Ok(Known { principal: principal.clone(), valid_until_unix_s: u64::MAX });
         }
-        Err(Denial::new(Kind::BadToken, "the token is unknown"))
+        let Some(jwt) = &self.jwt else {
+            return Err(Denial::new(Kind::BadToken, "the token is not one that this server knows"));
+        };
+        let (principal, valid_until_unix_s) = jwt.verify(token, now_unix_s)?;
+        Ok(Known { principal, valid_until_unix_s })
     }
 }
 

@@ -25,6 +25,15 @@ impl fmt::Display for Denial {
 
 impl std::error::Error for Denial {}
 
+/// A claim, as it may be shown to whoever sent it: quoted, escaped, and not longer than a line.
+pub(crate) fn shown(text: &str) -> String {
+    const MAX_CHARS: usize = 80;
+    let cut: String = text.chars().take(MAX_CHARS).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    let ascii: String = cut.chars().flat_map(char::escape_default).collect();
+    format!("\"{ascii}{more}\"")
+}
+
 /// The reasons of a [`Denial`]. All of them are UNAUTHENTICATED.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DenialKind {

@@ -7,12 +7,19 @@
 //! [`Grants::decide`] whether it may, [`Limits::admit`] whether it may now.
 
 mod authenticate;
+mod base64url;
 mod cells;
+mod claims;
 mod clock;
 mod decision;
 mod denial;
 mod error;
+#[cfg(feature = "fetch")]
+mod fetch;
 mod grants;
+mod jwks;
+mod jwks_url;
+mod jwt;
 mod limit_settings;
 mod limits;
 mod pattern;
@@ -27,8 +34,12 @@ pub use cells::MAX_KEYS;
 pub use decision::{Decision, Reason};
 pub use denial::{Denial, DenialKind};
 pub use error::Error;
+#[cfg(feature = "fetch")]
+pub use fetch::fetch;
 pub use governor::clock::FakeRelativeClock;
 pub use grants::{Grants, ROUTER_ID};
+pub use jwks::MAX_JWKS_BYTES;
+pub use jwks_url::Refresh;
 pub use limit_settings::{Dimension, Limit, LimitSettings};
 pub use limits::{Exceedance, Exceeded, Keys, Limits, Permit};
 pub use policy::Policy;

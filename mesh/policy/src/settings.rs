@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Error;
+use crate::claims::REGISTERED;
+use crate::jwks_url::check_url;
 
 /// Clocks of machines differ by seconds; half a minute is what most issuers assume.
 pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
@@ -198,6 +200,15 @@ impl Settings {
         if jwt.roles_claim.is_empty() {
             return wrong("auth_jwt_roles_claim", "is empty; the default is roles");
         }
+        if REGISTERED.contains(&jwt.roles_claim.as_str()) {
+            return wrong(
+                "auth_jwt_roles_claim",
+                "is a claim with a meaning of its own; the default is roles",
+            );
+        }
+        if let KeySource::Url(url) = &jwt.keys {
+            check_url(url).or_else(|problem| wrong("auth_jwt_keys", problem))?;
+        }
         if jwt.leeway > MAX_LEEWAY {
             return wrong(
                 "auth_jwt_leeway",
@@ -205,6 +216,16 @@ impl Settings {
             );
         }
         Ok(())
+    }
+}
+
+impl Settings {
+    /// The URL of which the keys have to be fetched, if they come from one.
+    pub fn jwks_url(&self) -> Option<&str> {
+        match self.jwt.as_ref().map(|jwt| &jwt.keys) {
+            Some(KeySource::Url(url)) => Some(url),
+            _ => None,
+        }
     }
 }
 
