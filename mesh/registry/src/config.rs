@@ -1,7 +1,7 @@
 //! Where the registry is and how it is asked. It reads variables through a function, never the environment itself.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use switchboard_transport::ClientTls;
@@ -44,6 +44,8 @@ pub struct Config {
     pub address: String,
     /// ACL token, sent in the header `X-Consul-Token`.
     pub token: Option<Secret>,
+    /// The file that the token came from: another one in it replaces the token.
+    pub token_file: Option<PathBuf>,
     /// Datacenter of reads; the agent's own if absent.
     pub datacenter: Option<String>,
     /// Trust and identity of an `https` address; the platform's trust if absent.
@@ -59,6 +61,7 @@ impl Default for Config {
         Self {
             address: DEFAULT_ADDRESS.to_owned(),
             token: None,
+            token_file: None,
             datacenter: None,
             tls: None,
             wait: DEFAULT_WAIT,
@@ -83,8 +86,8 @@ impl Config {
     /// | `SWITCHBOARD_CONSUL_ADDR`, else `CONSUL_HTTP_ADDR` | address, with or without scheme |
     /// | `CONSUL_HOST`, `CONSUL_PORT` | address in two parts, if neither of the above is set |
     /// | `CONSUL_HTTP_SSL` | `true` or `1`: an address without scheme is `https` |
-    /// | `CONSUL_HTTP_TOKEN`, else `CONSUL_HTTP_TOKEN_FILE` | ACL token, or the file that holds it |
-    /// | `CONSUL_CACERT`, `CONSUL_CLIENT_CERT`, `CONSUL_CLIENT_KEY` | PEM files for TLS |
+    /// | `CONSUL_HTTP_TOKEN`, else `CONSUL_HTTP_TOKEN_FILE` | ACL token, or the file that holds it and is read again |
+    /// | `CONSUL_CACERT`, `CONSUL_CLIENT_CERT`, `CONSUL_CLIENT_KEY` | PEM files for TLS, read again when they change |
     /// | `CONSUL_DATACENTER` | datacenter of reads |
     ///
     /// # Errors
@@ -112,15 +115,16 @@ impl Config {
             Some(format!("{host}:{port}"))
         });
         let address = normalise(address.as_deref().unwrap_or(DEFAULT_ADDRESS), ssl)?;
-        let token = match (get("CONSUL_HTTP_TOKEN"), get("CONSUL_HTTP_TOKEN_FILE")) {
-            (Some(token), _) => Some(token),
-            (None, Some(file)) => Some(read_token(file.into())?),
-            (None, None) => None,
+        let (token, token_file) = match (get("CONSUL_HTTP_TOKEN"), get("CONSUL_HTTP_TOKEN_FILE")) {
+            (Some(token), _) => (Some(Secret::new(token)), None),
+            (None, Some(file)) => (Some(read_token(Path::new(&file))?), Some(PathBuf::from(file))),
+            (None, None) => (None, None),
         };
         Ok(Self {
             tls: tls_files(&get, &address)?,
             address,
-            token: token.map(Secret::new),
+            token,
+            token_file,
             datacenter: get("CONSUL_DATACENTER"),
             ..Self::default()
         })
@@ -132,10 +136,16 @@ impl Config {
     }
 }
 
-fn read_token(path: PathBuf) -> Result<String, Error> {
-    match std::fs::read_to_string(&path) {
-        Ok(token) => Ok(token.trim().to_owned()),
-        Err(source) => Err(Error::TokenFile { path, source }),
+/// Reads the token of a file; white space around it is none of it.
+pub(crate) fn read_token(path: &Path) -> Result<Secret, Error> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| Error::TokenFile { path: path.to_owned(), source })?;
+    match text.trim() {
+        "" => Err(Error::Config {
+            setting: "CONSUL_HTTP_TOKEN_FILE",
+            reason: format!("{} holds no token", path.display()),
+        }),
+        token => Ok(Secret::new(token)),
     }
 }
 

@@ -44,6 +44,17 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
+    /// TLS could not be agreed on.
+    #[error("cannot speak TLS with Consul at {address}: {reason}")]
+    Handshake {
+        /// The registry.
+        address: String,
+        /// What is wrong, and which setting mends it.
+        reason: &'static str,
+        /// The reason.
+        #[source]
+        source: reqwest::Error,
+    },
     /// No answer came in time.
     #[error("Consul at {address} did not answer {path} within {after:?}")]
     Timeout {
@@ -54,8 +65,31 @@ pub enum Error {
         /// How long was waited.
         after: Duration,
     },
+    /// Consul refused the token, or who has none.
+    #[error("Consul at {address} refused {path}: {body:?}: {remedy}; see consul/README.md")]
+    Forbidden {
+        /// The registry.
+        address: String,
+        /// The path that was asked.
+        path: String,
+        /// The first bytes of the answer's body.
+        body: String,
+        /// What has to be done, with the rule that a policy of the token needs.
+        remedy: String,
+    },
+    /// Consul answers as if there were nothing, because the token may not see anything.
+    #[error(
+        "the ACLs of Consul at {address} hide the catalogue from {token}: give it one with \
+         `service_prefix \"\" {{ policy = \"read\" }}` and `node_prefix \"\" {{ policy = \"read\" }}`; see consul/README.md"
+    )]
+    Hidden {
+        /// The registry.
+        address: String,
+        /// `its token` or `who has no token`.
+        token: &'static str,
+    },
     /// Consul answered with an error.
-    #[error("Consul at {address} answered {path} with {status}: {body:?}{}", hint(*status))]
+    #[error("Consul at {address} answered {path} with {status}: {body:?}{}", hint(*status, body))]
     Status {
         /// The registry.
         address: String,
@@ -112,7 +146,8 @@ pub enum Error {
 impl Error {
     /// Tells whether the registry itself answered, and refused: it is alive, and asking again at once only adds load.
     pub fn is_answer(&self) -> bool {
-        matches!(self, Error::Status { .. } | Error::TooLarge { .. } | Error::Decode { .. })
+        let refused = matches!(self, Error::Status { .. } | Error::Forbidden { .. } | Error::Hidden { .. });
+        refused || matches!(self, Error::TooLarge { .. } | Error::Decode { .. })
     }
 
     /// Tells whether a gateway between us and Consul gave up on a long poll, which is no failure of either.
@@ -121,9 +156,75 @@ impl Error {
     }
 }
 
-fn hint(status: u16) -> &'static str {
+/// Gives the text of an error and of everything that caused it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// Says what is wrong if TLS is the reason.
+pub(crate) fn handshake_reason(error: &reqwest::Error) -> Option<&'static str> {
+    use rustls::AlertDescription as Alert;
+    use rustls::CertificateError as Bad;
+    Some(match tls_error(error)? {
+        rustls::Error::InvalidCertificate(bad) => match bad {
+            Bad::UnknownIssuer | Bad::BadSignature => {
+                "its certificate is of an authority that the file of CONSUL_CACERT does not hold"
+            }
+            Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired, or our clock is wrong",
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+                "its certificate is not valid yet, or our clock is wrong"
+            }
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+                "its certificate is not made for the host in CONSUL_HTTP_ADDR"
+            }
+            _ => "its certificate is not good",
+        },
+        rustls::Error::AlertReceived(
+            Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied,
+        ) => {
+            "it wants a client certificate and got none that is good: set CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY to one \
+             of an authority that Consul trusts and that has not expired"
+        }
+        rustls::Error::InvalidMessage(_) => {
+            "its answer is not TLS: use http:// in CONSUL_HTTP_ADDR, or Consul's port for https"
+        }
+        _ => "the handshake failed",
+    })
+}
+
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // An I/O error gives the source of what it wraps, not what it wraps.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn hint(status: u16, body: &str) -> &'static str {
     match status {
-        403 => " (set CONSUL_HTTP_TOKEN to a token that may do this)",
+        400 if body.contains("HTTP request to an HTTPS server") => {
+            " (this port speaks TLS: use https:// in CONSUL_HTTP_ADDR, with CONSUL_CACERT)"
+        }
         429 => " (too many connections: raise limits.http_max_conns_per_client)",
         500 => " (see Consul's log; it answers so while it has no leader)",
         _ => "",

@@ -1,7 +1,7 @@
 //! Keeps one instance registered. It registers, looks every 4 s whether the agent still knows it, and registers again.
 //!
 //! ```text
-//!   Registering ── success ──► Registered ── own entry gone or different ──► Registering
+//!   Registering ── success ──► Registered ── own entry gone or different, new token ──► Registering
 //!        └── error: back-off 500 ms -> 5 s, jitter
 //! ```
 //!
@@ -106,14 +106,19 @@ impl Drop for Lease {
 async fn keep(client: Client, registration: Registration, state: watch::Sender<LeaseState>) {
     let mut failures: u32 = 0;
     loop {
+        let generation = client.token_generation();
         match client.register(&registration).await {
             Ok(()) => {
                 failures = 0;
                 tracing::info!(id = registration.id, service = registration.service, "registered");
                 state.send_replace(LeaseState::Registered);
-                until_lost(&client, &registration).await;
-                tracing::warn!(id = registration.id, "the registry lost this instance; registering again");
-                state.send_replace(LeaseState::Registering { failures: 0, error: None });
+                if until_due(&client, &registration, generation).await == Due::Lost {
+                    tracing::warn!(
+                        id = registration.id,
+                        "the registry lost this instance; registering again"
+                    );
+                    state.send_replace(LeaseState::Registering { failures: 0, error: None });
+                }
             }
             Err(error) => {
                 let most = BACKOFF_FIRST.saturating_mul(1 << failures.min(8)).min(BACKOFF_LAST);
@@ -127,19 +132,32 @@ async fn keep(client: Client, registration: Registration, state: watch::Sender<L
     }
 }
 
-/// Returns once the agent says that it does not know the instance as registered. An agent that is down says nothing.
-async fn until_lost(client: &Client, registration: &Registration) {
+/// Why an instance is registered again.
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    /// The agent does not know it as registered.
+    Lost,
+    /// The agent carries changes into the catalogue with the token that the instance was registered with. Once that is
+    /// deleted, readers would no longer hear of them.
+    NewToken,
+}
+
+/// Waits for a reason to register again. An agent that is down gives none.
+async fn until_due(client: &Client, registration: &Registration, generation: u64) -> Due {
     let mut pause = VERIFY_INTERVAL;
     loop {
         tokio::time::sleep(pause).await;
         pause = VERIFY_INTERVAL;
         match client.agent_service(&registration.id).await {
             Ok(Some(found)) if is_ours(&found, registration) => {}
-            Ok(_) => return,
+            Ok(_) => return Due::Lost,
             Err(error) => {
                 tracing::debug!(id = registration.id, %error, "cannot verify the registration");
                 pause = VERIFY_AGAIN;
             }
+        }
+        if client.token_generation() != generation {
+            return Due::NewToken;
         }
     }
 }

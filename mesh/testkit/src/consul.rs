@@ -1,5 +1,9 @@
 //! A real Consul server of one node with the configuration in `consul/`, on free ports of 127.0.0.1.
 
+mod locked;
+
+pub use locked::{LockedConsul, Token};
+
 use crate::{Process, Signal, binary, eventually, free_ports, get, workspace_root};
 use anyhow::{Context, Result, bail};
 use std::{

@@ -1,4 +1,4 @@
-//! A one-shot HTTP GET for the admin pages of the processes under test. Not an HTTP client.
+//! One-shot HTTP requests to the processes under test. Not an HTTP client.
 
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
@@ -17,8 +17,23 @@ const MAX_PAGE_BYTES: u64 = 4 << 20;
 /// # Errors
 /// When nothing listens at `addr` or the answer is not HTTP.
 pub async fn get(addr: SocketAddr, path: &str) -> Result<(u16, String)> {
+    request(addr, "GET", path, &[], "").await
+}
+
+/// As [`get`], with any method, further headers and a body.
+pub(crate) async fn request(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(addr).await.with_context(|| format!("connecting to {addr}"))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(MAX_PAGE_BYTES).read_to_end(&mut answer).await?;

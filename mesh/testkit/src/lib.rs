@@ -12,7 +12,7 @@ mod port;
 mod process;
 
 pub use binary::workspace_root;
-pub use consul::Consul;
+pub use consul::{Consul, LockedConsul, Token};
 pub use eventually::eventually;
 pub use haproxy::{Haproxy, ServerState};
 pub use http::get;

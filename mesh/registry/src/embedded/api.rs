@@ -37,6 +37,7 @@ pub(super) fn router(registry: Arc<Registry>) -> Router {
         .route("/v1/catalog/services", get(catalog_services))
         .route("/v1/catalog/service/{name}", get(catalog_service))
         .route("/v1/status/leader", get(leader))
+        .route("/v1/acl/token/self", get(|| async { (StatusCode::UNAUTHORIZED, "ACL support disabled") }))
         .route("/ui/", get(ui))
         .route("/ui", get(|| async { Redirect::permanent("/ui/") }))
         .route("/", get(|| async { Redirect::permanent("/ui/") }))

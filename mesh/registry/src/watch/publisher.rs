@@ -112,8 +112,14 @@ impl<V: View> Publisher<V> {
 
     /// Notes that a read failed. Gives whether the one before had not; only then are readers woken.
     pub(super) fn mark_stale(&mut self, error: &Error) -> bool {
-        let first = !matches!(self.sender.borrow().stale(), Some(Stale::Failed(_)));
-        self.set_stale(Stale::Failed(error.to_string()));
+        let text = error.to_string();
+        let reason = match error {
+            Error::Hidden { .. } => Stale::Hidden(text),
+            _ => Stale::Failed(text),
+        };
+        let same = |stale: &Stale| std::mem::discriminant(stale) == std::mem::discriminant(&reason);
+        let first = !self.sender.borrow().stale().is_some_and(same);
+        self.set_stale(reason);
         first
     }
 
@@ -121,7 +127,10 @@ impl<V: View> Publisher<V> {
         self.sender.send_if_modified(|current| {
             let view = Arc::make_mut(current);
             let (_, _, stale) = view.age();
-            let new = matches!(stale, None | Some(Stale::NeverRead));
+            let new = match &*stale {
+                None | Some(Stale::NeverRead) => true,
+                Some(old) => matches!(old, Stale::Hidden(_)) != matches!(reason, Stale::Hidden(_)),
+            };
             *stale = Some(reason);
             new
         });

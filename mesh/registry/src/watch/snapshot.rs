@@ -17,6 +17,8 @@ pub enum Stale {
     NeverRead,
     /// The last read failed; the text is the error's.
     Failed(String),
+    /// The registry answers, but its ACLs hide everything; the text is the error's.
+    Hidden(String),
     /// The registry says that nothing usable is left. What was known is kept for 5 s, in case it lost its state.
     Emptied,
 }
@@ -26,6 +28,7 @@ impl fmt::Display for Stale {
         match self {
             Stale::NeverRead => f.write_str("the registry was not read yet"),
             Stale::Failed(error) => write!(f, "the last read failed: {error}"),
+            Stale::Hidden(error) => f.write_str(error),
             Stale::Emptied => {
                 f.write_str("the registry says that no instance is left; waiting for a second look")
             }
