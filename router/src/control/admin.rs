@@ -90,7 +90,11 @@ fn unready(shown: &Shown) -> Option<&'static str> {
     if *shown.phase.borrow() != Phase::Running {
         return Some("draining");
     }
-    (!shown.freshness.ready()).then_some("the registry has not answered yet")
+    match (shown.freshness.ready(), shown.freshness.hidden()) {
+        (true, _) => None,
+        (false, true) => Some("the registry's ACLs hide all services from the router's token"),
+        (false, false) => Some("the registry has not answered yet"),
+    }
 }
 
 async fn readyz(State(shown): State<Arc<Shown>>) -> (StatusCode, String) {

@@ -17,6 +17,8 @@ pub(crate) struct Freshness {
     clock: Clock,
     answered_ms: AtomicU64,
     failing: AtomicBool,
+    /// Whether the last request was answered as if there were nothing, because ACLs hide it.
+    hidden: AtomicBool,
     tried_ms: AtomicU64,
     /// Whether the last service that was read came by DNS.
     by_dns: AtomicBool,
@@ -35,6 +37,7 @@ impl Freshness {
             clock,
             answered_ms: AtomicU64::new(0),
             failing: AtomicBool::new(false),
+            hidden: AtomicBool::new(false),
             tried_ms: AtomicU64::new(0),
             by_dns: AtomicBool::new(false),
             dns_works: AtomicBool::new(false),
@@ -46,6 +49,7 @@ impl Freshness {
     /// Notes a good answer.
     pub(crate) fn answered(&self) {
         self.answered_ms.store(self.clock.now_ms(), Relaxed);
+        self.hidden.store(false, Relaxed);
         if self.failing.swap(false, Relaxed) {
             info!("the registry answers again");
         }
@@ -93,12 +97,26 @@ impl Freshness {
 
     /// Notes a request without a good answer.
     pub(crate) fn failed(&self, error: &str) {
+        self.hidden.store(false, Relaxed);
         if !self.failing.swap(true, Relaxed) {
             warn!(
                 error,
                 "the registry cannot be asked: what is known stays in use, its age is registry_stale_seconds"
             );
         }
+    }
+
+    /// Notes an answer that is empty because the registry's ACLs hide everything.
+    pub(crate) fn hides(&self, error: &str) {
+        self.failing.store(true, Relaxed);
+        if !self.hidden.swap(true, Relaxed) {
+            warn!(error, "the registry hides its services from this router: what is known stays in use");
+        }
+    }
+
+    /// Whether the registry's ACLs hide everything from this router.
+    pub(crate) fn hidden(&self) -> bool {
+        self.hidden.load(Relaxed)
     }
 
     /// Whether the registry's HTTP API has answered at least once.

@@ -252,12 +252,16 @@ impl Reads {
     pub(crate) fn noted<T>(&self, answer: Result<T, Error>) -> Result<T, Reason> {
         match &answer {
             Ok(_) => self.freshness.answered(),
+            Err(error @ Error::Hidden { .. }) => self.freshness.hides(&error.to_string()),
             Err(error) => self.freshness.failed(&super::chain(error)),
         }
         answer.map_err(|error| {
             debug!(error = super::chain(&error), "read of the registry failed");
             let reason = match error {
                 Error::Timeout { .. } => "it did not answer in time",
+                Error::Hidden { .. } => "its ACLs hide all services from the router's token",
+                Error::Forbidden { .. } => "it refuses the router's token",
+                Error::Handshake { .. } => "no TLS connection to it comes about",
                 error if error.is_answer() => "it answered with an error",
                 _ => "it cannot be reached",
             };
@@ -325,7 +329,7 @@ impl Reads {
             self.freshness.dns_failures.fetch_add(1, Relaxed);
         })?;
         if found.is_empty() {
-            return Err("its DNS names no healthy instance".into());
+            return Err("its DNS names no healthy instance, or its ACLs hide them".into());
         }
         self.freshness.answered_by_dns();
         // Always over the last answer of HTTP: what DNS adds is never kept.
@@ -348,7 +352,7 @@ impl Reads {
 /// Whether the HTTP API is out of order, rather than refusing this one request.
 fn is_outage(error: &Error) -> bool {
     match error {
-        Error::Unreachable { .. } | Error::Timeout { .. } => true,
+        Error::Unreachable { .. } | Error::Handshake { .. } | Error::Timeout { .. } => true,
         Error::Status { status, .. } => *status >= 500 || *status == 429,
         _ => false,
     }

@@ -38,6 +38,8 @@ struct Registry {
     /// Where services are looked up now: `http` or `dns`.
     source: &'static str,
     stale_seconds: f64,
+    /// Whether its ACLs hide everything from the router's token, so that an empty answer says nothing.
+    hidden_by_acl: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,6 +118,7 @@ pub(super) fn of(shown: &Shown) -> Endpoints {
             reachable: shown.freshness.reachable(),
             source: shown.freshness.source(),
             stale_seconds: shown.freshness.stale_seconds(),
+            hidden_by_acl: shown.freshness.hidden(),
         },
         services,
         grpc_services: grpc.map(|(grpc, service)| (grpc.to_string(), service.to_string())).collect(),

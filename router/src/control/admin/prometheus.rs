@@ -26,6 +26,8 @@ pub(super) fn render(shown: &Shown) -> String {
     gauge("registry_stale_seconds", stale, shown.freshness.stale_seconds());
     let reachable = "Whether the last request to the registry had an answer";
     gauge("registry_reachable", reachable, f64::from(u8::from(shown.freshness.reachable())));
+    let hidden = "Whether Consul's ACLs hide all services from the router's token";
+    gauge("registry_hidden", hidden, f64::from(u8::from(shown.freshness.hidden())));
     let dns = "Whether services are looked up by Consul's DNS instead of its HTTP API";
     gauge("registry_source_dns", dns, f64::from(u8::from(shown.freshness.source() == "dns")));
     let names = "Services registered, as far as they are known by name";

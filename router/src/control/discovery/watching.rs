@@ -61,6 +61,7 @@ async fn next<V: View>(receiver: &mut watch::Receiver<Arc<V>>, reads: &Reads) ->
         let snapshot = receiver.borrow_and_update().clone();
         match snapshot.stale() {
             Some(Stale::Failed(error)) => reads.freshness().failed(error),
+            Some(Stale::Hidden(error)) => reads.freshness().hides(error),
             Some(Stale::NeverRead) => {}
             Some(Stale::Emptied) | None => reads.freshness().answered(),
         }
