@@ -1,10 +1,10 @@
 """The one mesh that all tests share, and clients for it. A test that breaks something repairs it before it ends."""
 
-import grpc
 import pytest
 
 from peers import UNLIMITED, Bytes, Server
 from processes import Mesh, eventually
+from security import SECURE, security
 from stubs import rpc
 
 # Found by the name of its gRPC service, as any service is that says so in its meta.
@@ -29,9 +29,9 @@ def connect(mesh):
     """Makes channels that are connections of their own: HAProxy gives each to the next router in turn."""
     channels = []
 
-    def make(target=None):
+    def make(target=None, **credentials):
         options = [*UNLIMITED, ("grpc.use_local_subchannel_pool", 1)]
-        channels.append(grpc.insecure_channel(target or mesh.target, options=options))
+        channels.append(security.channel(target or mesh.target, options, **credentials))
         return channels[-1]
 
     yield make
@@ -62,7 +62,7 @@ def workers(channel):
 @pytest.fixture(scope="session")
 def bytes_server():
     service = Bytes()
-    server = Server(service.handler(BYTES_SERVICE))
+    server = Server(service.handler(BYTES_SERVICE), service="demo-echo-bidi")
     yield service, server
     server.stop()
 
@@ -74,7 +74,7 @@ def bytes_service(mesh, bytes_server):
     # Again for each test: it does not notice by itself when Consul forgets it.
     mesh.consul.register("demo-echo-bidi", server.port, meta={"grpc_services": BYTES_SERVICE})
     for router in mesh.routers:
-        with grpc.insecure_channel(f"127.0.0.1:{router.grpc}") as channel:
+        with security.channel(f"127.0.0.1:{router.grpc}") as channel:
             # A router that saw it vanish remembers that for a second.
             eventually(2, lambda: channel.unary_unary(f"/{BYTES_SERVICE}/Unary")(b"x", timeout=5))
     service.hanging.clear()
@@ -89,6 +89,14 @@ def bytes_method(channel, bytes_service):
     shapes = {"Chat": channel.stream_stream, "Collect": channel.stream_unary}
     shapes |= dict.fromkeys(("Count", "HangStream", "FailLate"), channel.unary_stream)
     return lambda name: shapes.get(name, channel.unary_unary)(f"/{BYTES_SERVICE}/{name}")
+
+
+def pytest_collection_modifyitems(items):
+    """Skips what makes no sense in the form that runs, with the reason that the test gives."""
+    for item in items:
+        other = item.get_closest_marker("clear" if SECURE else "secure")
+        if other:
+            item.add_marker(pytest.mark.skip(reason=other.args[0]))
 
 
 @pytest.hookimpl(wrapper=True)

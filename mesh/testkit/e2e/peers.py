@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
+from security import security
 from stubs import pb, rpc
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -101,9 +102,12 @@ def own_status():
 
 
 class Server:
-    """A grpcio server on a free port. `handlers` are generic handlers, `agent` serves the contract's AgentService."""
+    """A grpcio server on a free port. `handlers` are generic handlers, `agent` serves the contract's AgentService.
 
-    def __init__(self, *handlers, agent=None, workers=16):
+    `service` is whose certificate it has, `checked` says that Consul's health check has to get in.
+    """
+
+    def __init__(self, *handlers, service, agent=None, workers=16, checked=False):
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(workers), options=UNLIMITED)
         if handlers:
             self.server.add_generic_rpc_handlers(handlers)
@@ -113,7 +117,7 @@ class Server:
         serving = health.HealthServicer()
         serving.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(serving, self.server)
-        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.port = security.listen(self.server, service, checked=checked)
         self.server.start()
 
     def stop(self):

@@ -9,13 +9,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 
+from eventually import eventually
+from security import BINARIES, security
 from stubs import ROOT
 
-BINARIES = pathlib.Path(os.environ.get("SWITCHBOARD_BIN_DIR", ROOT / "target/debug")).absolute()
 _given = set()
 
 
@@ -33,21 +33,6 @@ def free_port():
             _given.add(port)
             return port
     raise RuntimeError("no free port")
-
-
-def eventually(limit, probe, *, rest=0.02):
-    """Calls `probe` until it returns something true, and returns that. Fails with the last value or error."""
-    deadline = time.monotonic() + limit
-    while True:
-        try:
-            seen = probe()
-            if seen:
-                return seen
-        except Exception as error:  # noqa: BLE001 whatever it is, it is reported when the time is over
-            seen = error
-        if time.monotonic() + rest > deadline:
-            raise AssertionError(f"not within {limit} s; last seen: {seen!r}")
-        time.sleep(rest)
 
 
 def find(variable, *places):
@@ -117,19 +102,21 @@ class Consul(Process):
         """`extra` is HCL that stands above the file."""
         self.http, self.dns, self.rpc, self.lan, wan = (free_port() for _ in range(5))
         self.data = pathlib.Path(folder) / f"{name}-data"
-        ports = f"ports {{ http={self.http} dns={self.dns} server={self.rpc} serf_lan={self.lan} serf_wan={wan} }}"
+        http, more = security.consul(folder, self.http)
+        ports = f"ports {{ {http} dns={self.dns} server={self.rpc} serf_lan={self.lan} serf_wan={wan} }}"
         binary = find("CONSUL_BIN", ROOT / ".tools/consul/consul", "consul")
         config = ROOT / "consul" / "server-1.8.hcl"
         argv = [binary, "agent", f"-node={name}", "-bind=127.0.0.1", "-client=127.0.0.1", "-data-dir", self.data]
-        super().__init__(folder, name, [*argv, "-config-file", config, "-hcl", f"{ports}\n{extra}"])
+        super().__init__(folder, name, [*argv, "-config-file", config, *more, "-hcl", f"{ports}\n{extra}"])
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.http}"
+        return f"{security.scheme}://127.0.0.1:{self.http}"
 
     def start(self):
         super().start()
         eventually(30, lambda: ":" in self.request("GET", "/v1/status/leader"))
+        security.consul_started(self)
         return self
 
     def wipe(self):
@@ -137,8 +124,8 @@ class Consul(Process):
 
     def request(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, method=method)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=security.consul_headers)
+        with urllib.request.urlopen(request, timeout=5, context=security.consul_context) as answer:
             text = answer.read().decode()
         return json.loads(text) if text else ""
 
@@ -173,6 +160,7 @@ class Haproxy(Process):
             SWITCHBOARD_OPS_BIND=f"127.0.0.1:{self.ops}",
             SWITCHBOARD_ADMIN_SOCKET=str(pathlib.Path(folder) / "haproxy.sock"),
             CONSUL_DNS_ADDR=f"127.0.0.1:{consul.dns}",
+            **security.haproxy(),
         )
 
     def get(self, path):
@@ -200,7 +188,7 @@ class Router(Process):
         address = f"127.0.0.1:{self.grpc}"
         argv = [BINARIES / "switchboard-router", "--grpc", address, "--admin", f"127.0.0.1:{self.admin}"]
         argv += ["--registry", consul.url, "--advertise", address, "--workers", "2"]
-        super().__init__(folder, f"router-{number}", argv, **env)
+        super().__init__(folder, f"router-{number}", argv, **{**security.router(), **env})
 
     def get(self, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as answer:
@@ -221,7 +209,8 @@ class Backend(Process):
     def __init__(self, folder, binary, number, consul, **env):
         self.port = free_port()
         argv = [BINARIES / binary, "--listen", f"127.0.0.1:{self.port}"]
-        super().__init__(folder, f"{binary}-{number}", argv, CONSUL_HTTP_ADDR=consul.url, **env)
+        env = {**security.backend(binary), "CONSUL_HTTP_ADDR": consul.url, **env}
+        super().__init__(folder, f"{binary}-{number}", argv, **env)
 
 
 class Mesh:
@@ -235,7 +224,7 @@ class Mesh:
         self.echoes = [Backend(folder, "echo-agent", number, self.consul) for number in (1, 2)]
         self.weather = Backend(folder, "weather-tool", 1, self.consul)
         # A worker calls tools through the same door as everybody.
-        door = f"http://127.0.0.1:{self.haproxy.grpc}"
+        door = f"{security.scheme}://127.0.0.1:{self.haproxy.grpc}"
         workers = [Backend(folder, "itinerary-worker", number, self.consul, SWITCHBOARD_ROUTER=door) for number in (1, 2)]
         self.workers = workers
 

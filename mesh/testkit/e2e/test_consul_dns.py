@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from processes import Router, eventually, free_port
+from security import security
 from stubs import pb, rpc
 
 
@@ -45,7 +46,7 @@ class Forwarder:
 def lost(mesh, tmp_path):
     """A router to which Consul's HTTP API is a closed port."""
     port = free_port()
-    router = Router(tmp_path, "dns", types.SimpleNamespace(url=f"http://127.0.0.1:{port}"))
+    router = Router(tmp_path, "dns", types.SimpleNamespace(url=f"{security.scheme}://127.0.0.1:{port}"))
     router.env["SWITCHBOARD_CONSUL_DNS"] = f"127.0.0.1:{mesh.consul.dns}"
     router.start()
     yield router, port
@@ -63,7 +64,7 @@ def registry(router):
 def test_services_are_found_by_dns_while_http_is_lost(mesh, lost):
     router, port = lost
     eventually(10, lambda: router.get("/readyz") == "ready\n")
-    with grpc.insecure_channel(f"127.0.0.1:{router.grpc}") as channel:
+    with security.channel(f"127.0.0.1:{router.grpc}") as channel:
         agents, tools = rpc.AgentServiceStub(channel), rpc.ToolServiceStub(channel)
         task = pb.TaskRequest(agent_id="echo-agent", input="x")
         answers = [agents.ExecuteTask(task, timeout=10, wait_for_ready=True) for _ in range(20)]

@@ -30,7 +30,7 @@ def test_without_a_deadline_the_router_sets_one_for_a_unary_call(bytes_method, b
 
 @pytest.fixture(scope="module")
 def deaf_server(mesh):
-    server = wire.Deaf()
+    server = wire.Deaf("tool-deaf")
     registered = mesh.consul.register("tool-deaf", server.port, meta={"grpc_services": "demo.Deaf"})
     yield server
     mesh.consul.deregister(registered)

@@ -3,9 +3,8 @@
 import socket
 import time
 
-import grpc
-
 from processes import Router, eventually
+from security import security
 from stubs import pb, rpc
 
 FILES = 64
@@ -20,7 +19,7 @@ def test_accepting_goes_on_after_descriptors_ran_out(mesh):
     held = []
     try:
         eventually(20, lambda: "ready" in router.get("/readyz"))
-        with grpc.insecure_channel(f"127.0.0.1:{router.grpc}") as channel:
+        with security.channel(f"127.0.0.1:{router.grpc}") as channel:
             echo = lambda: rpc.AgentServiceStub(channel).ExecuteTask(  # noqa: E731
                 pb.TaskRequest(agent_id="echo-agent", input="x"), timeout=10
             )
@@ -32,7 +31,7 @@ def test_accepting_goes_on_after_descriptors_ran_out(mesh):
             eventually(EXHAUSTED_SECONDS + 5, lambda: echo().output == "Echo: x" and time.monotonic() > until, rest=0.2)
         for connection in held:
             connection.close()
-        with grpc.insecure_channel(f"127.0.0.1:{router.grpc}") as channel:
+        with security.channel(f"127.0.0.1:{router.grpc}") as channel:
             stub = rpc.AgentServiceStub(channel)
             request = pb.TaskRequest(agent_id="echo-agent", input="again")
             assert stub.ExecuteTask(request, timeout=10, wait_for_ready=True).output == "Echo: again"

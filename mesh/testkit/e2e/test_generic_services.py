@@ -12,7 +12,7 @@ def test_it_is_found_by_its_grpc_service_name(bytes_method):
 
 
 def test_it_is_found_by_header_without_any_meta(mesh, channel):
-    server = Server(Bytes().handler("demo.Blob"))
+    server = Server(Bytes().handler("demo.Blob"), service="tool-blob")
     registered = mesh.consul.register("tool-blob", server.port)
     try:
         call = channel.unary_unary("/demo.Blob/Unary")
@@ -26,7 +26,7 @@ def test_it_is_found_by_header_without_any_meta(mesh, channel):
 
 def test_a_second_server_of_the_service_takes_calls_too(mesh, bytes_method):
     other = Bytes()
-    server = Server(other.handler(BYTES_SERVICE))
+    server = Server(other.handler(BYTES_SERVICE), service="demo-echo-bidi")
     registered = mesh.consul.register("demo-echo-bidi", server.port, meta={"grpc_services": BYTES_SERVICE})
     try:
         # Both instances answer; how they share is the balancer's test, not this one.

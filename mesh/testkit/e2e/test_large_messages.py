@@ -20,7 +20,7 @@ def test_through_a_service_found_by_name(bytes_method):
 
 
 def test_through_the_target_header(mesh, channel):
-    server = Server(Bytes().handler("demo.Blob"))
+    server = Server(Bytes().handler("demo.Blob"), service="tool-parcel")
     registered = mesh.consul.register("tool-parcel", server.port)
     try:
         sent = payload()

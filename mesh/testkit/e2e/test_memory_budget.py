@@ -12,6 +12,7 @@ import pytest
 
 from peers import Server
 from processes import Router, eventually
+from security import security
 from stubs import pb, rpc
 
 MIB = 1 << 20
@@ -39,7 +40,7 @@ class Endless:
 @contextlib.contextmanager
 def endless(mesh):
     service = Endless()
-    server = Server(service.handler(), workers=READERS + 10)
+    server = Server(service.handler(), service="e2e-endless", workers=READERS + 10)
     instance = mesh.consul.register("e2e-endless", server.port, meta={"grpc_services": SERVICE})
     try:
         yield service
@@ -84,12 +85,13 @@ def deaf_reader(router):
     connection.initiate_connection()
     connection.increment_flow_control_window(2**31 - 1 - 65535)
     fields = [(":method", "POST"), (":scheme", "http"), (":path", f"/{SERVICE}/Flood"), (":authority", "e2e")]
-    connection.send_headers(1, [*fields, ("te", "trailers"), ("content-type", "application/grpc")])
+    connection.send_headers(1, [*fields, *security.metadata, ("te", "trailers"), ("content-type", "application/grpc")])
     connection.send_data(1, struct.pack(">BI", 0, 0), end_stream=True)
     client = socket.socket()
     # What the kernels hold is not the router's.
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", router.grpc))
+    client = security.dial(client)
     client.sendall(connection.data_to_send())
     return client
 
@@ -109,7 +111,7 @@ def steady(probe):
 def test_stalled_readers_cost_what_the_budget_says(mesh, budget):
     env = {} if budget is None else {"SWITCHBOARD_MEMORY_BUDGET": str(budget)}
     with endless(mesh) as service, own_router(mesh, f"budget-{budget}", **env) as router:
-        with grpc.insecure_channel(f"127.0.0.1:{router.grpc}") as channel:
+        with security.channel(f"127.0.0.1:{router.grpc}") as channel:
             agents = rpc.AgentServiceStub(channel)
             echo = lambda: agents.ExecuteTask(pb.TaskRequest(agent_id="echo-agent", input="x"), timeout=10).output  # noqa: E731
             assert echo() == "Echo: x"

@@ -11,10 +11,17 @@ from stubs import pb, rpc
 
 
 @pytest.fixture
-def server():
-    server = Server(agent=Agent("Made by hand"))
-    yield server
-    server.stop()
+def serve():
+    """Starts an agent that knows how to be the service of this name, and registers nothing."""
+    servers = []
+
+    def start(service):
+        servers.append(Server(agent=Agent("Made by hand"), service=service))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
 
 
 def answers(connect, agent_id):
@@ -23,7 +30,8 @@ def answers(connect, agent_id):
     return stub.ExecuteTask(pb.TaskRequest(agent_id=agent_id, input="x"), timeout=5).output == "Made by hand: x"
 
 
-def test_one_that_nobody_asked_for_before(mesh, connect, server):
+def test_one_that_nobody_asked_for_before(mesh, connect, serve):
+    server = serve("agent-fresh")
     begun = time.monotonic()
     registered = mesh.consul.register("agent-fresh", server.port)
     try:
@@ -34,7 +42,8 @@ def test_one_that_nobody_asked_for_before(mesh, connect, server):
         mesh.consul.deregister(registered)
 
 
-def test_one_whose_absence_was_remembered(mesh, connect, server):
+def test_one_whose_absence_was_remembered(mesh, connect, serve):
+    server = serve("agent-awaited")
     for _ in mesh.routers:
         with pytest.raises(grpc.RpcError) as caught:
             answers(connect, "awaited-agent")
@@ -50,7 +59,8 @@ def test_one_whose_absence_was_remembered(mesh, connect, server):
         mesh.consul.deregister(registered)
 
 
-def test_one_that_deregisters_is_gone(mesh, connect, server):
+def test_one_that_deregisters_is_gone(mesh, connect, serve):
+    server = serve("agent-brief")
     registered = mesh.consul.register("agent-brief", server.port)
     eventually(1, lambda: answers(connect, "brief-agent"))
     mesh.consul.deregister(registered)

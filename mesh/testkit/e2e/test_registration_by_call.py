@@ -10,7 +10,7 @@ from stubs import pb, rpc
 
 
 def test_a_registered_endpoint_becomes_callable_and_is_listed(mesh, agents, connect):
-    server = Server(agent=Agent("Registered by call"))
+    server = Server(agent=Agent("Registered by call"), service="agent-guest", checked=True)
     info = pb.AgentInfo(
         agent_id="guest-agent",
         name="Guest",
@@ -51,7 +51,7 @@ def test_an_endpoint_that_is_none_is_refused(agents, endpoint):
 
 
 def test_a_tool_can_be_registered_too(mesh, tools):
-    server = Server()
+    server = Server(service="tool-hammer", checked=True)
     answer = tools.RegisterTool(pb.ToolInfo(tool_id="hammer-tool", endpoint=f"127.0.0.1:{server.port}"), timeout=5)
     try:
         assert answer.success

@@ -18,7 +18,7 @@ COUNT = 6
 def servers():
     servers = {f"{age}-{number}": None for age in ("old", "new") for number in range(COUNT)}
     for name in servers:
-        servers[name] = Server(agent=Agent(name), workers=4)
+        servers[name] = Server(agent=Agent(name), service="agent-swapped", workers=4)
     yield servers
     for server in servers.values():
         server.stop()

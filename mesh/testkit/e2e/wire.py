@@ -11,6 +11,8 @@ import h2.connection
 import h2.events
 from google.rpc import error_details_pb2, status_pb2
 
+from security import security
+
 LIMIT = 10
 
 
@@ -23,15 +25,15 @@ class Answer:
     trailers: dict = dataclasses.field(default_factory=dict)
 
 
-def call(target, path, message, metadata=()):
-    """Sends one message and reads the answer to its end."""
+def call(target, path, message, metadata=(), source=None):
+    """Sends one message, from the address `source` if there is one, and reads the answer to its end."""
     host, port = target.split(":")
     connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
     answer, body, ended = Answer(), b"", False
-    with socket.create_connection((host, int(port)), timeout=LIMIT) as stream:
+    with security.dial(socket.create_connection((host, int(port)), timeout=LIMIT, source_address=source)) as stream:
         connection.initiate_connection()
-        headers = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", target)]
-        headers += [("te", "trailers"), ("content-type", "application/grpc"), *metadata]
+        headers = [(":method", "POST"), (":scheme", security.scheme), (":path", path), (":authority", target)]
+        headers += [("te", "trailers"), ("content-type", "application/grpc"), *security.metadata, *metadata]
         connection.send_headers(1, headers)
         connection.send_data(1, struct.pack(">BI", 0, len(message)) + message, end_stream=True)
         while not ended:
@@ -69,7 +71,8 @@ def error_info(fields):
 class Deaf:
     """A server that never ends a call, whatever its deadline. `/…/Begin` gets one message first."""
 
-    def __init__(self):
+    def __init__(self, service):
+        self.service = service
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.headers = {}
@@ -92,7 +95,7 @@ class Deaf:
         config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
         connection = h2.connection.H2Connection(config)
         connection.initiate_connection()
-        with stream:
+        with security.accept(stream, self.service) as stream:
             stream.sendall(connection.data_to_send())
             while data := stream.recv(65536):
                 for event in connection.receive_data(data):
