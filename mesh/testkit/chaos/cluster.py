@@ -12,6 +12,7 @@ import pathlib
 import signal
 
 from processes import BINARIES, Backend, Consul, Haproxy, Process, Router, eventually
+from security import security
 
 # What the catalogue has when nothing is broken.
 COMPLETE = {"router": 3, "agent-echo": 2, "tool-weather": 1, "worker-itinerary": 2, "tool-bytes": 1}
@@ -79,7 +80,7 @@ class Cluster:
         self.frozen = []
 
     def worker(self, number, agent):
-        door = f"http://{self.target}"
+        door = f"{security.scheme}://{self.target}"
         return Backend(self.folder, "itinerary-worker", number, agent, SWITCHBOARD_ROUTER=door)
 
     @property

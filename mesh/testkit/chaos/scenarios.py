@@ -5,6 +5,7 @@ import dataclasses
 
 from figures import Memory, Row
 from load import Load
+from security import security
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Fire:
 
     def load(self, rate=None, target=None, **options):
         """A load on the front door, or on `target`; not yet begun. See `Load`."""
-        options.setdefault("connections", 12)
+        options = {"connections": 12, **security.load(), **options}
         return Load(target or self.cluster.target, rate=rate or self.rate, **options)
 
     def memory(self, *processes):

@@ -48,11 +48,14 @@ class Clear:
         """The server's end of a connection that a test accepts by hand."""
         return stream
 
-    def router(self):
+    def load(self):
+        """What chaos-load is told."""
         return {}
 
+    router = load
+
     backend = consul_client = lambda self, kind: {}
-    haproxy = router
+    haproxy = load
 
     def consul(self, folder, http):
         """Consul's ports and further arguments."""
@@ -76,6 +79,7 @@ class Secure:
         self.tokens = {name: str(uuid.uuid4()) for name in ("management", "dns", "router", *SERVICES.values())}
         for name, token in self.tokens.items():
             self.write(f"consul-{name}.token", token)
+        self.write("load.jwt", self.jwt("load", "caller"))
         # The worker calls tools through the front door as any client does, which takes a token too.
         self.write("worker.jwt", self.jwt("itinerary", "caller", ttl="24h"))
 
@@ -122,6 +126,10 @@ class Secure:
         context.load_cert_chain(self.dir / "admin.pem", self.dir / "admin.key")
         context.set_alpn_protocols(["h2"])
         return context.wrap_socket(stream, server_hostname="localhost")
+
+    def load(self):
+        files = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key", "token_file": "load.jwt"}
+        return {option: self.dir / name for option, name in files.items()}
 
     # The tests' servers.
 

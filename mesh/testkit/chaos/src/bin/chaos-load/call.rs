@@ -1,7 +1,7 @@
 //! The kinds of calls, and what each must answer.
 
 use crate::account::{Account, Outcome};
-use crate::connect;
+use crate::door::Door;
 use crate::refusal::unsent;
 use bytes::Bytes;
 use rand::{Rng, RngExt};
@@ -17,7 +17,7 @@ use switchboard_proto::agentplatform::{TaskRequest, ToolRequest};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 /// Messages of one short conversation.
@@ -98,7 +98,7 @@ impl Mix {
 /// Makes calls, on its connections in turn. A clone shares them.
 #[derive(Clone)]
 pub(crate) struct Caller {
-    endpoint: Endpoint,
+    door: Door,
     channels: Rc<[Channel]>,
     next: Rc<Cell<usize>>,
     fresh: bool,
@@ -106,9 +106,9 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(endpoint: Endpoint, connections: usize, fresh: bool, deadline: Duration) -> Self {
-        let channels = (0..connections.max(1)).map(|_| connect(&endpoint)).collect();
-        Self { endpoint, channels, next: Rc::default(), fresh, deadline }
+    pub(crate) fn new(door: Door, connections: usize, fresh: bool, deadline: Duration) -> Self {
+        let channels = (0..connections.max(1)).map(|_| door.connect()).collect();
+        Self { door, channels, next: Rc::default(), fresh, deadline }
     }
 
     pub(crate) fn deadline(&self) -> Duration {
@@ -118,7 +118,7 @@ impl Caller {
     /// The connection whose turn it is.
     pub(crate) fn channel(&self) -> Channel {
         if self.fresh {
-            return connect(&self.endpoint);
+            return self.door.connect();
         }
         let turn = self.next.get();
         self.next.set(turn.wrapping_add(1));
@@ -127,7 +127,7 @@ impl Caller {
 
     /// A connection of its own.
     pub(crate) fn own_channel(&self) -> Channel {
-        connect(&self.endpoint)
+        self.door.connect()
     }
 
     /// Makes a call. Only one that was never sent is made again, once: what a client without retries sees counts.
@@ -184,7 +184,7 @@ impl Caller {
                 Ok((words != WORDS).then_some(words))
             }
             Kind::Chat => {
-                let mut chat = Chat::open(channel, Some(self.deadline)).await?;
+                let mut chat = Chat::open(self, channel, Some(self.deadline)).await?;
                 for part in 0..CHAT_MESSAGES {
                     let sent = Instant::now();
                     if let Some(wrong) = chat.exchange(number * CHAT_MESSAGES + part).await? {
@@ -207,9 +207,7 @@ impl Caller {
     }
 
     fn request<M>(&self, message: M) -> Request<M> {
-        let mut request = Request::new(message);
-        request.set_timeout(self.deadline);
-        request
+        self.door.request(message, Some(self.deadline))
     }
 }
 
@@ -220,14 +218,15 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
-    pub(crate) async fn open(channel: Channel, deadline: Option<Duration>) -> Result<Self, Status> {
+    pub(crate) async fn open(
+        caller: &Caller,
+        channel: Channel,
+        deadline: Option<Duration>,
+    ) -> Result<Self, Status> {
         let (send, messages) = tokio::sync::mpsc::channel(1);
         let mut client = Grpc::new(channel);
         ready(&mut client).await?;
-        let mut request = Request::new(ReceiverStream::new(messages));
-        if let Some(deadline) = deadline {
-            request.set_timeout(deadline);
-        }
+        let request = caller.door.request(ReceiverStream::new(messages), deadline);
         let path = PathAndQuery::from_static(path::CHAT);
         let answers = client.streaming(request, path, BytesCodec).await?.into_inner();
         Ok(Self { send, answers })

@@ -8,6 +8,7 @@
 
 mod account;
 mod call;
+mod door;
 mod latency;
 mod pace;
 mod refusal;
@@ -15,6 +16,7 @@ mod streams;
 
 use crate::account::Account;
 use crate::call::{Caller, Mix};
+use crate::door::{Credentials, Door};
 use crate::pace::Plan;
 use clap::Parser;
 use std::io::Write;
@@ -23,7 +25,6 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::task::LocalSet;
-use tonic::transport::{Channel, Endpoint};
 
 /// Calls at a fixed rate, each accounted for, until standard input is closed.
 #[derive(Parser)]
@@ -58,6 +59,8 @@ struct Arguments {
     /// Seed of the order of the calls
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -74,15 +77,9 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let ping = Duration::try_from_secs_f64(arguments.ping)?;
-    let endpoint = Endpoint::from_shared(format!("http://{}", arguments.target))?
-        .connect_timeout(Duration::from_secs(3))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(ping)
-        .keep_alive_timeout(ping)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(16 << 20);
+    let door = Door::new(&arguments.target, ping, arguments.credentials)?;
     let deadline = Duration::try_from_secs_f64(arguments.deadline)?;
-    let caller = Caller::new(endpoint, arguments.connections, arguments.fresh, deadline);
+    let caller = Caller::new(door.clone(), arguments.connections, arguments.fresh, deadline);
     let account = Rc::new(Account::begin());
     let streams = streams::open(
         &caller,
@@ -91,13 +88,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         account.clone(),
     );
     let reports = tokio::task::spawn_local({
-        let account = account.clone();
+        let (account, door) = (account.clone(), door.clone());
         async move {
             let mut ticks = tokio::time::interval(Duration::from_secs(1));
             ticks.tick().await;
             loop {
                 ticks.tick().await;
-                print(&account.second());
+                let mut second = account.second();
+                second["reloads"] = door.reloads().into();
+                print(&second);
             }
         }
     });
@@ -122,9 +121,4 @@ fn print(line: &serde_json::Value) {
     let mut out = std::io::stdout().lock();
     // A reader that has gone closes standard input as well, which ends the load.
     let _unread = writeln!(out, "{line}").and_then(|()| out.flush()).is_err();
-}
-
-/// A connection that is opened at its first call, and again when it broke.
-fn connect(endpoint: &Endpoint) -> Channel {
-    endpoint.connect_lazy()
 }

@@ -57,7 +57,7 @@ async fn stream(
         let Refusal { key, message } = status.into();
         format!("{key}: {message}")
     };
-    let mut chat = match Chat::open(caller.own_channel(), None).await {
+    let mut chat = match Chat::open(caller, caller.own_channel(), None).await {
         Ok(chat) => chat,
         Err(status) => return Some(said(status)),
     };
