@@ -48,7 +48,7 @@ title_of() {
         docs) echo "cargo doc, warnings are errors" ;;
         build) echo "cargo build of every binary" ;;
         rust) echo "cargo test: unit, property, behaviour and registry tests" ;;
-        compose) echo "docker-compose.yml" ;;
+        compose) echo "docker-compose.yml, and docker-compose.secure.yml over it" ;;
         e2e) echo "end to end: Consul, HAProxy, 3 routers, backends, a Python client" ;;
         chaos) echo "under fire: three Consul servers, HAProxy, 3 routers, 6 backends, everything killed once" ;;
         *) echo "no step '$1' (steps: ${STEPS_KNOWN[*]})" >&2; return 1 ;;

@@ -86,7 +86,11 @@ pub(crate) fn create(init: &Init) -> Result<(), Error> {
     let lifetime = issue::days(init.days);
     let services = ["router"].into_iter().chain(EXAMPLES).chain(init.services.iter().map(String::as_str));
     for service in services {
-        let subject = issue::service(service, &init.hosts, lifetime)?;
+        let mut subject = issue::service(service, &init.hosts, lifetime)?;
+        if service == "router" {
+            // Its name in docker-compose.yml: clients there know the routers by it.
+            subject.hosts.push("haproxy".to_owned());
+        }
         store.issue(&authority, service, &subject)?;
     }
     store.issue(&authority, "consul", &issue::consul(&init.hosts, lifetime)?)?;
