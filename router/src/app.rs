@@ -12,7 +12,7 @@
 
 use crate::{
     config::Config,
-    control::{self, Control},
+    control::{self, Control, Files},
     directory::Clock,
     link::{ControlLink, Update},
     observe::Metrics,
@@ -68,6 +68,9 @@ pub enum Error {
     /// The registry's configuration cannot be used.
     #[error("cannot set up the registry's client")]
     Registry(#[source] switchboard_registry::Error),
+    /// A certificate or key cannot be read or used.
+    #[error("cannot set up TLS")]
+    Tls(#[source] switchboard_transport::Error),
     /// The compiled-in contract has a route that does not fit its message.
     #[error("the contract's routes cannot be read")]
     Routes(#[from] RouteError),
@@ -88,6 +91,7 @@ pub struct App {
     grpc: SocketAddr,
     admin: SocketAddr,
     stop: oneshot::Sender<()>,
+    reload: watch::Sender<()>,
     state: watch::Receiver<State>,
 }
 
@@ -115,6 +119,7 @@ impl App {
             Builder::new_current_thread().enable_all().build().map_err(fail("the control plane"))?;
 
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
+        let (files, certificates) = Files::open(&config, metrics.clone()).map_err(Error::Tls)?;
         let (lookups, asked) = mpsc::channel(LOOKUPS);
         let (local, sockets) = mpsc::channel(LOCAL_SOCKETS);
         let (finished, access) = mpsc::channel(control::ACCESS_QUEUE);
@@ -124,9 +129,11 @@ impl App {
             control: ControlLink { lookups, local, access: config.access_log.then_some(finished) },
             metrics: metrics.clone(),
             routes,
+            certificates: certificates.clone(),
         };
         let workers = worker::spawn_all(&setup, grpc_listener).map_err(fail("the worker threads"))?;
         info!(%grpc, %admin, registry = config.registry.address, workers = workers.len(), "router started");
+        let (reload, reloads) = watch::channel(());
         let setup = control::Setup {
             config,
             client,
@@ -138,6 +145,9 @@ impl App {
             access,
             admin: admin_listener,
             grpc,
+            files,
+            certificates,
+            reload: reloads,
         };
         let (stop, stopped) = oneshot::channel();
         let (states, state) = watch::channel(State::Starting);
@@ -145,7 +155,7 @@ impl App {
             .name("control".to_owned())
             .spawn(move || run(runtime, setup, workers, stopped, &states))
             .map_err(fail("the control plane"))?;
-        Ok(App { grpc, admin, stop, state })
+        Ok(App { grpc, admin, stop, reload, state })
     }
 
     /// The address of the gRPC port, with the port that was chosen if the configuration said 0.
@@ -171,9 +181,14 @@ impl App {
         let _closed = self.state.clone().wait_for(|state| *state == State::Ended).await.is_err();
     }
 
+    /// Has everything read again at once that is read again when it changes: certificates.
+    pub fn reload(&self) {
+        self.reload.send_replace(());
+    }
+
     /// Ends the router in order and waits for it. Dropping the future goes on with the end, unwatched.
     pub async fn shutdown(self) {
-        let App { stop, mut state, .. } = self;
+        let App { stop, mut state, reload: _reload, .. } = self;
         // It may have ended by itself.
         let _ended = stop.send(()).is_err();
         let _closed = state.wait_for(|state| *state == State::Ended).await.is_err();

@@ -6,10 +6,12 @@
 
 mod args;
 mod load;
+mod network;
 mod parse;
 mod settings;
 
 pub use load::{load, load_process};
+pub use network::Network;
 pub use parse::Advertise;
 
 use settings::SETTINGS;
@@ -19,6 +21,7 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+use switchboard_transport::{ClientAuth, ClientTls, ServerTls};
 
 /// Where clients connect: all addresses, port 50051.
 pub const DEFAULT_GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 50051);
@@ -34,6 +37,10 @@ pub const DEFAULT_FIRST_MESSAGE_WAIT: Duration = Duration::from_secs(10);
 pub const DEFAULT_UNARY_DEADLINE: Duration = Duration::from_secs(300);
 /// Linkerd's fail-fast: a call waits 3 s for a first healthy instance.
 pub const DEFAULT_NO_ENDPOINT_WAIT: Duration = Duration::from_secs(3);
+/// A handshake is two round trips; the preface of a connection in clear may take as long again.
+pub const DEFAULT_TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// As many as one address may have connections: some seconds of work, and some 20 KiB each.
+pub const DEFAULT_MAX_TLS_HANDSHAKES: usize = 1_000;
 /// A registry that has not answered a look-up after 5 s counts as unreachable.
 pub const DEFAULT_LOOKUP_WAIT: Duration = Duration::from_secs(5);
 /// Containers on one network answer a connect at once or not at all (Linkerd outbound: 1 s).
@@ -124,6 +131,26 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `RUST_LOG`, if set.
     pub log_filter: Option<String>,
+    /// PEM file of the listener's certificate chain; with it the gRPC port speaks TLS only.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of its key.
+    pub tls_key: Option<PathBuf>,
+    /// PEM file of the authorities of client certificates.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients have to show a certificate.
+    pub tls_client_auth: ClientAuth,
+    /// How long a client's TLS handshake may take.
+    pub tls_handshake_timeout: Duration,
+    /// Handshakes of clients at once; more connections are closed.
+    pub max_tls_handshakes: usize,
+    /// PEM file of the authorities of instances; with it they are reached by TLS only.
+    pub upstream_tls_ca: Option<PathBuf>,
+    /// PEM file of the certificate chain that instances are shown; the listener's unless set.
+    pub upstream_tls_cert: Option<PathBuf>,
+    /// PEM file of its key.
+    pub upstream_tls_key: Option<PathBuf>,
+    /// Networks whose connections may begin with a PROXY protocol v2 header.
+    pub proxy_protocol: Vec<Network>,
     /// HTTP/2 towards clients.
     pub downstream_http2: switchboard_http2::Config,
     /// HTTP/2 towards backends. `max_concurrent_streams` is `streams_per_upstream_connection`.
@@ -297,6 +324,16 @@ impl Config {
             access_log: false,
             log_format: LogFormat::Text,
             log_filter: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_client_auth: ClientAuth::default(),
+            tls_handshake_timeout: DEFAULT_TLS_HANDSHAKE_TIMEOUT,
+            max_tls_handshakes: DEFAULT_MAX_TLS_HANDSHAKES,
+            upstream_tls_ca: None,
+            upstream_tls_cert: None,
+            upstream_tls_key: None,
+            proxy_protocol: Vec::new(),
             downstream_http2,
             upstream_http2,
             peek_max_bytes: DEFAULT_PEEK_MAX_BYTES,
@@ -343,6 +380,36 @@ impl Config {
             drain_limit: DEV_DRAIN_LIMIT,
             ..Config::new(grpc, admin, registry)
         }
+    }
+
+    /// Whether the gRPC port speaks TLS.
+    pub fn serves_tls(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+
+    /// Whether instances are reached by TLS.
+    pub fn calls_by_tls(&self) -> bool {
+        self.upstream_tls_ca.is_some()
+    }
+
+    /// The listener's files, where it speaks TLS.
+    pub fn server_tls(&self) -> Option<ServerTls> {
+        Some(ServerTls {
+            cert: self.tls_cert.clone()?,
+            key: self.tls_key.clone()?,
+            client_ca: self.tls_client_ca.clone(),
+            client_auth: self.tls_client_auth,
+        })
+    }
+
+    /// The files for connections to instances, where those speak TLS.
+    pub fn client_tls(&self) -> Option<ClientTls> {
+        let ca = self.upstream_tls_ca.clone()?;
+        let (cert, key) = match &self.upstream_tls_cert {
+            Some(cert) => (Some(cert.clone()), self.upstream_tls_key.clone()),
+            None => (self.tls_cert.clone(), self.tls_key.clone()),
+        };
+        Some(ClientTls { ca, cert, key })
     }
 
     /// Every setting with its value as text, in the order of the documentation. Secrets are redacted.
@@ -400,6 +467,27 @@ impl Config {
                 "must be at least four stream windows",
             );
         }
+        for (cert, key, place) in [
+            (&self.tls_cert, &self.tls_key, "tls_cert and tls_key"),
+            (&self.upstream_tls_cert, &self.upstream_tls_key, "upstream_tls_cert and upstream_tls_key"),
+        ] {
+            check(cert.is_some() == key.is_some(), place, "belong together: set both or none");
+        }
+        check(
+            self.tls_client_ca.is_none() || self.tls_cert.is_some(),
+            "tls_client_ca",
+            "is of no use without tls_cert: in clear nobody shows a certificate",
+        );
+        check(
+            self.tls_client_auth != ClientAuth::Required || self.tls_client_ca.is_some(),
+            "tls_client_auth",
+            "cannot be required without tls_client_ca, which says whose certificates are good",
+        );
+        check(
+            self.upstream_tls_cert.is_none() || self.upstream_tls_ca.is_some(),
+            "upstream_tls_cert",
+            "is of no use without upstream_tls_ca, which has instances reached by TLS",
+        );
         check(self.max_watches <= self.max_services, "max_watches", "must not be above max_services");
         problems
     }

@@ -6,6 +6,7 @@
 //! | `reads` | reads the registry, remembers for seconds; with `dns`, `instances`, `resolve`, `offers`, `freshness` |
 //! | `services` | the router's own gRPC services: lists, registration, health, reflection |
 //! | `probes` | asks instances that the registry does not call passing how they are |
+//! | `certificates` | reads certificates again when they change; `dial` uses them towards instances |
 //! | `registration` | keeps the router itself in the registry |
 //! | `admin` | the HTTP port for operators |
 //! | `access` | the access log |
@@ -14,6 +15,8 @@
 
 mod access;
 mod admin;
+mod certificates;
+mod dial;
 mod discovery;
 mod dns;
 mod freshness;
@@ -27,13 +30,16 @@ mod services;
 
 pub(crate) use access::QUEUE as ACCESS_QUEUE;
 pub use admin::probe;
+pub(crate) use certificates::Files;
 
 use crate::{
     config::Config,
     directory::Clock,
-    link::{AccessRecord, Lookup, WorkerLink},
+    link::{AccessRecord, Certificates, Lookup, WorkerLink},
     observe::Metrics,
 };
+use certificates::Publisher;
+use dial::Dial;
 use discovery::Discovery;
 use freshness::Freshness;
 use probes::Probes;
@@ -84,6 +90,12 @@ pub(crate) struct Setup {
     pub(crate) admin: std::net::TcpListener,
     /// The bound address of the gRPC port.
     pub(crate) grpc: SocketAddr,
+    /// Where certificates come from, and those that the worker threads began with.
+    pub(crate) files: Files,
+    /// See above.
+    pub(crate) certificates: Certificates,
+    /// Changes when somebody asks for what is on disk to be read again.
+    pub(crate) reload: watch::Receiver<()>,
 }
 
 /// The running control plane. It ends with its runtime.
@@ -102,16 +114,20 @@ impl Control {
     /// # Errors
     /// The admin port cannot be taken over by the runtime.
     pub(crate) fn start(setup: Setup) -> io::Result<Self> {
-        let Setup { config, client, clock, metrics, workers, lookups, local, access, admin, grpc } = setup;
+        let Setup { config, client, clock, metrics, workers, lookups, local, access, admin, grpc, .. } =
+            setup;
+        let (publisher, certificates) = Publisher::new(workers.clone(), setup.certificates);
         admin.set_nonblocking(true)?;
         let admin = tokio::net::TcpListener::from_std(admin)?;
+        let dial = Dial::new(config.calls_by_tls().then_some(certificates));
         let (phase, phases) = watch::channel(Phase::Running);
         let freshness = Arc::new(Freshness::new(clock));
         let reads = Arc::new(Reads::new(client.clone(), freshness.clone(), &config));
         let (discovery, view, counters) =
             Discovery::new(config.clone(), clock, reads.clone(), workers, lookups);
-        let services = Arc::new(Services::new(reads.clone(), view.clone(), phases.clone(), clock));
-        let probes = Arc::new(Probes::new(clock, config.probe_interval));
+        let services =
+            Arc::new(Services::new(reads.clone(), view.clone(), phases.clone(), clock, dial.clone()));
+        let probes = Arc::new(Probes::new(clock, config.probe_interval, dial));
         let shown = admin::Shown {
             config: config.clone(),
             clock,
@@ -127,6 +143,7 @@ impl Control {
         tasks.spawn(reads.clone().try_dns());
         tasks.spawn(discovery.run());
         tasks.spawn(access::log(access));
+        tasks.spawn(setup.files.watch(publisher, setup.reload));
         tasks.spawn(probes.run(view));
         tasks.spawn(services::serve(services, local, config.reflection));
         tasks.spawn(admin::serve(admin, Arc::new(shown)));

@@ -53,11 +53,28 @@ impl Plane {
         let age = millis(self.config.connection_age) as f64 * (0.9 + 0.2 * self.rng.fraction());
         let age_at_ms = if age > 0.0 { self.now_ms + age as u64 } else { 0 };
         let key = self.insert(http2, Side::Downstream(Downstream { drain: Drain::No, age_at_ms }));
+        let securing = self.config.serves_tls();
+        if let Some(conn) = self.conn(key) {
+            conn.source = Some(source);
+            conn.securing = securing;
+        }
+        match securing {
+            true => self.conn_timers.set(key, self.now_ms + millis(self.config.tls_handshake_timeout)),
+            false => self.await_preface(key),
+        }
+        Some(key)
+    }
+
+    /// A load balancer said whose connection it is.
+    pub(crate) fn comes_from(&mut self, key: ConnKey, source: IpAddr) {
         if let Some(conn) = self.conn(key) {
             conn.source = Some(source);
         }
+    }
+
+    /// From now on the client has a bounded time for its preface and SETTINGS.
+    pub(crate) fn await_preface(&mut self, key: ConnKey) {
         self.conn_timers.set(key, self.now_ms + PREFACE_WAIT_MS);
-        Some(key)
     }
 
     /// Reads one frame of a client.
@@ -228,6 +245,9 @@ impl Plane {
 
     pub(crate) fn downstream_timeout(&mut self, key: ConnKey) {
         let Some(conn) = self.conn(key) else { return };
+        if conn.securing {
+            return self.lost(key, "no TLS handshake in time");
+        }
         if conn.http2.is_ready() {
             let announced = matches!(&conn.side, Side::Downstream(state) if state.drain == Drain::Announced);
             return if announced { self.finish_drain(key) } else { self.look_after_client(key) };

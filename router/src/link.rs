@@ -3,7 +3,7 @@
 //! Worker threads ask ([`Lookup`]) over a bounded queue and never wait for an answer; the control plane answers
 //! all of them with an [`Update`] and wakes their event loops. This is the only contact between the two.
 
-use crate::{directory::Directory, worker::Source};
+use crate::{directory::Directory, worker::Arrival};
 use std::{
     net::TcpStream,
     os::unix::net::UnixStream,
@@ -20,6 +20,18 @@ pub enum Lookup {
     GrpcService(Arc<str>),
 }
 
+/// What TLS connections begin with from now on; those that there are go on with what they began with.
+///
+/// Wherever certificates come from (`control/certificates.rs`), this is what the data plane gets of them.
+#[derive(Debug, Clone, Default)]
+pub struct Certificates {
+    /// For clients' connections. Without one they are closed, if the port speaks TLS.
+    pub server: Option<Arc<rustls::ServerConfig>>,
+    /// For connections to instances. Its verifier is given [`switchboard_transport::service_name`]. Without one they
+    /// fail, if instances are reached by TLS.
+    pub client: Option<Arc<rustls::ClientConfig>>,
+}
+
 /// A message to a worker thread.
 #[derive(Debug)]
 pub enum Update {
@@ -29,8 +41,10 @@ pub enum Update {
     Missing(Lookup, Arc<[String]>),
     /// The registry could not be asked; the text says why, fit for a client's eyes.
     LookupFailed(Lookup, Arc<str>),
+    /// What the next TLS connections begin with.
+    Certificates(Certificates),
     /// A client connection, accepted elsewhere, is this worker's from now on.
-    Connection(TcpStream, Source),
+    Connection(TcpStream, Arrival),
     /// Ask every client that is connected now to go elsewhere: GOAWAY in two steps, existing calls go on. Who
     /// connects afterwards is served as usual, since a load balancer may not know yet.
     GoAway,

@@ -1,6 +1,6 @@
 //! `switchboard-router`: arguments -> configuration -> [`App`] -> exit code.
 //!
-//! SIGTERM and SIGINT end it in order, a second one at once. Exit codes: 0 orderly end, 64 wrong configuration,
+//! SIGTERM and SIGINT end it in order, a second one at once. SIGHUP has it read its certificates again. Exit codes: 0 orderly end, 64 wrong configuration,
 //! 1 it cannot start or has failed; `healthcheck` 0 ready, 1 not.
 
 use std::{
@@ -54,12 +54,21 @@ fn run(config: Config) -> ExitCode {
 
 /// Runs until a signal or a failure.
 async fn serve(config: Config) -> Result<ExitCode, Box<dyn Error>> {
+    let mut hangup = signal(SignalKind::hangup())?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     for (setting, value) in config.effective() {
         tracing::debug!(setting, value, "configured");
     }
     let app = App::start(config)?;
+    let reload = async {
+        while hangup.recv().await.is_some() {
+            info!("SIGHUP: reading certificates again");
+            app.reload();
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
+        () = reload => {}
         _ = terminate.recv() => info!("SIGTERM: ending in order, a second signal ends at once"),
         _ = interrupt.recv() => info!("SIGINT: ending in order, a second signal ends at once"),
         () = app.ended() => return Ok(ExitCode::FAILURE),

@@ -9,10 +9,12 @@ mod outcome;
 mod recorder;
 mod served;
 pub(crate) mod text;
+mod tls;
 
 pub(crate) use outcome::{Origin, Outcome};
 pub(crate) use recorder::{Finished, Recorder};
 pub(crate) use served::Served;
+pub(crate) use tls::{Role, TlsFailure};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -67,6 +69,7 @@ macro_rules! metrics {
         #[derive(Debug, Default)]
         pub struct Metrics {
             $(#[doc = concat!($help, ".")] pub $name: AtomicU64,)*
+            pub(crate) tls: tls::Tls,
             calls: Mutex<Calls>,
         }
 
@@ -115,6 +118,7 @@ impl Metrics {
         for (name, kind, help, value) in self.singles() {
             text::single(out, name, kind, help, value.load(Relaxed));
         }
+        self.tls.render(out);
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).render(out);
     }
 }

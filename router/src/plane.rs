@@ -74,8 +74,12 @@ pub(crate) struct Conn {
     pub(crate) alive: Keepalive,
     /// Whether it is in `Plane::dirty`.
     dirty: bool,
+    /// Whether a TLS handshake with the client is under way.
+    pub(crate) securing: bool,
     /// Bytes of a frame that is not whole yet; the event loop keeps them.
     partial: usize,
+    /// Bytes that are encrypted and not taken by the socket; likewise.
+    sealed: usize,
     /// Close it once its output is written.
     pub(crate) closing: bool,
     /// Everything is written and the sending side is shut; waits for the peer to close.
@@ -218,7 +222,9 @@ impl Plane {
             source: None,
             alive,
             dirty: false,
+            securing: false,
             partial: 0,
+            sealed: 0,
             closing: false,
             lingering: false,
         };
@@ -229,8 +235,18 @@ impl Plane {
 
     /// The connection's TLS handshake is finished: it has this peer, if any.
     pub(crate) fn secured(&mut self, key: ConnKey, peer: Option<Arc<PeerIdentity>>) {
+        let Some(conn) = self.conn(key) else { return };
+        conn.peer = peer;
+        if std::mem::take(&mut conn.securing) {
+            self.await_preface(key);
+        }
+        self.mark(key);
+    }
+
+    /// Notes how many encrypted bytes wait for the socket.
+    pub(crate) fn sealed(&mut self, key: ConnKey, bytes: usize) {
         if let Some(conn) = self.conn(key) {
-            conn.peer = peer;
+            conn.sealed = bytes;
         }
     }
 
@@ -423,13 +439,13 @@ impl Plane {
         self.conn_timers.set(key, self.now_ms + millis(LINGER));
     }
 
-    /// A message of the control plane. `Connection` is the event loop's.
+    /// A message of the control plane. `Connection` and `Certificates` are the event loop's.
     pub(crate) fn update(&mut self, update: Update) {
         match update {
             Update::Snapshot(directory) => self.swap_directory(directory),
             Update::Missing(lookup, nearest) => self.lookup_missing(&lookup, &nearest),
             Update::LookupFailed(lookup, why) => self.lookup_failed(&lookup, &why),
-            Update::Connection(..) => {}
+            Update::Connection(..) | Update::Certificates(_) => {}
             Update::GoAway => self.drain_all(),
             Update::Drain => {
                 self.draining = true;
@@ -477,7 +493,8 @@ impl Plane {
     fn buffered_bytes(&self) -> u64 {
         let conns = self.conns.iter().filter_map(|(_, conn)| conn.as_deref());
         let held: usize = self.calls.iter().map(|(_, call)| call.held.len()).sum();
-        (conns.map(|conn| conn.http2.buffered_bytes() + conn.partial).sum::<usize>() + held) as u64
+        (conns.map(|conn| conn.http2.buffered_bytes() + conn.partial + conn.sealed).sum::<usize>() + held)
+            as u64
     }
 
     /// A cleared header list, from a finished call where there is one.

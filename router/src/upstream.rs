@@ -44,6 +44,8 @@ pub(crate) struct Upstream {
     pool: usize,
     /// The peer's SETTINGS came: streams may be opened.
     ready: bool,
+    /// It did not prove that it is an instance of its service.
+    unverified: bool,
     resets: Resets,
     /// Since when streams wait in vain for the connection's window, in ms of the router clock, and the bytes sent by then.
     pub(crate) starved: Option<(u64, u64)>,
@@ -79,7 +81,7 @@ static LOCAL: LazyLock<Arc<Endpoint>> = LazyLock::new(|| {
 
 impl Upstream {
     fn new(pool: usize) -> Self {
-        Upstream { pool, ready: false, resets: Resets::default(), starved: None }
+        Upstream { pool, ready: false, unverified: false, resets: Resets::default(), starved: None }
     }
 }
 
@@ -562,11 +564,19 @@ impl Plane {
         (!base.is_zero()).then(|| (base * (1 << times)).min(PING_INTERVAL_MAX).max(base))
     }
 
+    /// Whoever answered did not prove to be an instance of the service: nothing is sent to it.
+    pub(crate) fn unverified(&mut self, key: ConnKey, why: &str) {
+        if let Some(Side::Upstream(state)) = self.conn(key).map(|conn| &mut conn.side) {
+            state.unverified = true;
+        }
+        self.lost(key, why);
+    }
+
     /// The connection is gone: ends or retries its calls. The caller removes it.
     pub(crate) fn upstream_lost(&mut self, key: ConnKey, why: &str) {
         let Some(conn) = self.conn(key) else { return };
         let Side::Upstream(state) = &conn.side else { return };
-        let (pool_key, ready) = (state.pool, state.ready);
+        let (pool_key, ready, unverified) = (state.pool, state.ready, state.unverified);
         let calls: Vec<(u32, CallKey)> =
             conn.http2.unprocessed(0).filter(|&(_, call)| call != NO_KEY).collect();
         self.detach_upstream(key);
@@ -591,7 +601,11 @@ impl Plane {
         for (call, serial) in waiting {
             let waits = |call: &&Call| call.serial == serial && call.waits_at(pool_key);
             if self.calls.get(call).filter(waits).is_some() {
-                self.unreached(call, Error::connect_failed(&service, &instance, why));
+                let error = match unverified {
+                    true => Error::not_verified(&service, &instance, why),
+                    false => Error::connect_failed(&service, &instance, why),
+                };
+                self.unreached(call, error);
             }
         }
         self.close_if_retired(pool_key);

@@ -4,15 +4,24 @@
 //! the plane's commands; write every connection that has output once. Nothing here blocks but the wait itself.
 //! The first worker owns the listener and hands the connections to all workers in turn.
 
+mod accept;
+mod opening;
+mod proxy;
 mod sources;
+mod stream;
+mod tls;
 
-pub use sources::Source;
-use sources::Sources;
+pub use accept::Arrival;
+use accept::{Acceptor, SharedSources};
+use opening::{OPENING_BYTES, Opening};
+use sources::{Source, Sources};
+use stream::Stream;
+use tls::{Session, Tls};
 
 use crate::{
     config::Config,
     directory::Clock,
-    link::{ControlLink, Lookup, Update, WorkerLink},
+    link::{Certificates, ControlLink, Lookup, Update, WorkerLink},
     observe::Metrics,
     plane::{Command, ConnKey, Plane},
     route::RouteTable,
@@ -21,11 +30,10 @@ use mio::{
     Events, Interest, Poll, Token, Waker,
     net::{TcpListener, TcpStream, UnixStream},
 };
-use socket2::{SockRef, TcpKeepalive};
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::Shutdown,
-    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
+    net::SocketAddr,
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -37,24 +45,10 @@ const LISTENER: Token = Token(usize::MAX - 1);
 const READ_BYTES: usize = 256 * 1024;
 /// Reads of one connection in one turn, so that a flood on one does not starve the others.
 const READS_PER_TURN: usize = 4;
-/// Connections accepted in one turn.
-const ACCEPTS_PER_TURN: usize = 64;
-/// Pause after an accept that failed for want of file descriptors.
-const ACCEPT_PAUSE_MS: u64 = 100;
 /// How often counts are merged and memory is measured.
 const MERGE_MS: u64 = 100;
 /// How long the loop goes on after `Stop` to write what is left.
 const STOP_FLUSH_MS: u64 = 500;
-
-/// The kernel's own question to a peer that is silent. It finds a host that vanished under streams which are silent for
-/// so long that no PING is sent any more (gRPC servers permit few), at no cost to either program: three unanswered
-/// questions 10 s apart after 60 s of silence, long before a NAT box forgets the connection.
-fn tcp_keepalive() -> TcpKeepalive {
-    TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(3)
-}
 
 /// A running worker thread.
 #[derive(Debug)]
@@ -78,6 +72,8 @@ pub struct Setup {
     pub metrics: Arc<Metrics>,
     /// Routes by method.
     pub routes: Arc<RouteTable>,
+    /// What TLS connections begin with, until [`Update::Certificates`] says otherwise.
+    pub certificates: Certificates,
 }
 
 /// Starts `setup.config.workers` worker threads that serve the connections of `listener`, evenly. Fails if an
@@ -92,23 +88,18 @@ pub fn spawn_all(setup: &Setup, listener: std::net::TcpListener) -> io::Result<V
         loops.push((poll, inbox, WorkerLink { updates, waker }));
     }
     let links: Vec<WorkerLink> = loops.iter().map(|(_, _, link)| link.clone()).collect();
+    let sources = Arc::new(Mutex::new(Sources::new(setup.config.max_connections_per_source)));
     let mut listener = Some(TcpListener::from_std(listener));
     let mut workers = Vec::new();
     for (index, (poll, inbox, link)) in loops.into_iter().enumerate() {
         let acceptor = match listener.take() {
             Some(mut listener) => {
                 poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-                Some(Acceptor {
-                    listener,
-                    links: links.clone(),
-                    sources: Sources::new(setup.config.max_connections_per_source),
-                    turn: 0,
-                    retry_at_ms: None,
-                })
+                Some(Acceptor::new(listener, links.clone()))
             }
             None => None,
         };
-        workers.push(start(setup, index, poll, inbox, link, acceptor)?);
+        workers.push(start(setup, index, poll, inbox, link, acceptor, sources.clone())?);
     }
     Ok(workers)
 }
@@ -120,6 +111,7 @@ fn start(
     inbox: mpsc::Receiver<Update>,
     link: WorkerLink,
     acceptor: Option<Acceptor>,
+    sources: SharedSources,
 ) -> io::Result<Worker> {
     let seed = rand::random::<u64>();
     let plane = Plane::new(setup.config.clone(), setup.routes.clone(), setup.metrics.clone(), seed);
@@ -129,6 +121,8 @@ fn start(
         plane,
         index,
         acceptor,
+        sources,
+        tls: Tls::new(setup.certificates.clone()),
         clock: setup.clock,
         control: setup.control.clone(),
         metrics: setup.metrics.clone(),
@@ -142,18 +136,10 @@ fn start(
     Ok(Worker { link, thread })
 }
 
-/// The listener and whose turn it is.
-struct Acceptor {
-    listener: TcpListener,
-    links: Vec<WorkerLink>,
-    sources: Sources,
-    turn: usize,
-    retry_at_ms: Option<u64>,
-}
-
 /// A connection's socket and what the plane does not need to know of it.
 struct Socket {
     stream: Stream,
+    layer: Layer,
     /// The connect is not confirmed yet.
     connecting: bool,
     /// The last write found the socket full; a writable event follows.
@@ -162,15 +148,32 @@ struct Socket {
     paused: bool,
     /// The sending side is shut.
     shut: bool,
-    /// Counts the connection for its source address, until the socket is dropped.
-    _source: Option<Source>,
+    /// Counts the connection for its source, until the socket is dropped; `None` of instances, and while it is not known.
+    source: Option<Source>,
     /// The beginning of a frame whose rest has not come.
     partial: Vec<u8>,
 }
 
-enum Stream {
-    Tcp(TcpStream),
-    Local(UnixStream),
+/// What stands between the socket and the plane.
+enum Layer {
+    /// Nothing.
+    Clear,
+    /// That is not known before the first bytes came.
+    Opening(Opening),
+    /// TLS.
+    Tls(Box<Session>),
+}
+
+impl Socket {
+    /// Keeps the beginning of a frame until its rest comes.
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            self.partial = Vec::new();
+        } else {
+            self.partial.clear();
+            self.partial.extend_from_slice(rest);
+        }
+    }
 }
 
 struct EventLoop {
@@ -179,6 +182,8 @@ struct EventLoop {
     plane: Plane,
     index: usize,
     acceptor: Option<Acceptor>,
+    sources: SharedSources,
+    tls: Tls,
     clock: Clock,
     control: ControlLink,
     metrics: Arc<Metrics>,
@@ -215,6 +220,7 @@ impl EventLoop {
                 self.read(conn);
                 self.run_commands();
             }
+            self.advance_handshakes();
             self.plane.tick();
             self.run_commands();
             self.retry_accept();
@@ -236,7 +242,7 @@ impl EventLoop {
     }
 
     fn timeout(&self) -> Duration {
-        if !self.again.is_empty() {
+        if !self.again.is_empty() || self.tls.is_busy() {
             return Duration::ZERO;
         }
         let retry = self.acceptor.as_ref().and_then(|acceptor| acceptor.retry_at_ms);
@@ -268,10 +274,7 @@ impl EventLoop {
             }
             for command in commands {
                 match command {
-                    Command::Connect { conn, addr, .. } => match TcpStream::connect(addr) {
-                        Ok(stream) => self.adopt(conn, Stream::Tcp(stream), true, None),
-                        Err(error) => self.plane.lost(conn, &error.to_string()),
-                    },
+                    Command::Connect { conn, addr, service } => self.connect(conn, addr, &service),
                     Command::ConnectLocal { conn } => self.connect_local(conn),
                     Command::Close { conn } => self.close(conn),
                     Command::Lookup(lookup) => self.lookup(lookup),
@@ -294,6 +297,26 @@ impl EventLoop {
         }
     }
 
+    fn connect(&mut self, conn: ConnKey, addr: SocketAddr, service: &Arc<str>) {
+        let layer = match self.plane.config.calls_by_tls() {
+            false => Ok(Layer::Clear),
+            true => Session::client(&self.tls.certificates, service).map(|it| Layer::Tls(Box::new(it))),
+        };
+        let connected = layer.and_then(|layer| match TcpStream::connect(addr) {
+            Ok(stream) => Ok((stream, layer)),
+            Err(error) => Err(error.to_string()),
+        });
+        match connected {
+            Ok((stream, layer)) => {
+                self.adopt(conn, Stream::Tcp(stream), layer);
+                if let Some(Some(socket)) = self.sockets.get_mut(conn) {
+                    socket.connecting = true;
+                }
+            }
+            Err(why) => self.plane.lost(conn, &why),
+        }
+    }
+
     fn connect_local(&mut self, conn: ConnKey) {
         let pair = std::os::unix::net::UnixStream::pair().and_then(|(ours, theirs)| {
             ours.set_nonblocking(true)?;
@@ -301,25 +324,14 @@ impl EventLoop {
             Ok(ours)
         });
         match pair {
-            Ok(ours) => self.adopt(conn, Stream::Local(UnixStream::from_std(ours)), false, None),
+            Ok(ours) => self.adopt(conn, Stream::Local(UnixStream::from_std(ours)), Layer::Clear),
             Err(error) => self.plane.lost(conn, &error.to_string()),
         }
     }
 
     /// Registers a connection's socket.
-    fn adopt(&mut self, conn: ConnKey, mut stream: Stream, connecting: bool, source: Option<Source>) {
-        if let Stream::Tcp(tcp) = &stream {
-            // Small messages must not wait for each other; without it they do, and nothing else is wrong.
-            let _ = tcp.set_nodelay(true);
-            let _ = SockRef::from(tcp).set_tcp_keepalive(&tcp_keepalive());
-        }
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registry = self.poll.registry();
-        let registered = match &mut stream {
-            Stream::Tcp(tcp) => registry.register(tcp, Token(conn), interest),
-            Stream::Local(unix) => registry.register(unix, Token(conn), interest),
-        };
-        if let Err(error) = registered {
+    fn adopt(&mut self, conn: ConnKey, mut stream: Stream, layer: Layer) {
+        if let Err(error) = stream.register(self.poll.registry(), Token(conn)) {
             return self.plane.lost(conn, &error.to_string());
         }
         if conn >= self.sockets.len() {
@@ -327,11 +339,12 @@ impl EventLoop {
         }
         let socket = Socket {
             stream,
-            connecting,
+            layer,
+            connecting: false,
             blocked: false,
             paused: false,
             shut: false,
-            _source: source,
+            source: None,
             partial: Vec::new(),
         };
         self.sockets[conn] = Some(socket);
@@ -340,20 +353,18 @@ impl EventLoop {
 
     fn close(&mut self, conn: ConnKey) {
         if let Some(mut socket) = self.sockets.get_mut(conn).and_then(Option::take) {
-            let registry = self.poll.registry();
-            let _ = match &mut socket.stream {
-                Stream::Tcp(tcp) => registry.deregister(tcp),
-                Stream::Local(unix) => registry.deregister(unix),
-            };
+            self.note_unfinished(&socket);
+            socket.stream.deregister(self.poll.registry());
         }
     }
 
     fn updates(&mut self) {
         while let Ok(update) = self.inbox.try_recv() {
             match update {
-                Update::Connection(stream, source) => {
-                    self.take_connection(TcpStream::from_std(stream), source);
+                Update::Connection(stream, arrival) => {
+                    self.take_connection(TcpStream::from_std(stream), arrival);
                 }
+                Update::Certificates(certificates) => self.tls.certificates = certificates,
                 Update::Stop => {
                     self.acceptor = None;
                     self.stop_at_ms = Some(self.plane.now_ms + STOP_FLUSH_MS);
@@ -361,66 +372,6 @@ impl EventLoop {
                 }
                 update => self.plane.update(update),
             }
-        }
-    }
-
-    fn accept(&mut self) {
-        let Some(acceptor) = &mut self.acceptor else { return };
-        acceptor.retry_at_ms = None;
-        let mut mine = Vec::new();
-        for _ in 0..ACCEPTS_PER_TURN {
-            match acceptor.listener.accept() {
-                Ok((stream, address)) => {
-                    // A source with too many connections is told at once: the socket is dropped.
-                    let Some(source) = acceptor.sources.admit(address.ip()) else {
-                        self.metrics.downstream_connections_refused_total.fetch_add(1, Relaxed);
-                        continue;
-                    };
-                    let turn = acceptor.turn % acceptor.links.len();
-                    acceptor.turn = acceptor.turn.wrapping_add(1);
-                    if turn == self.index {
-                        mine.push((stream, source));
-                    } else {
-                        acceptor.links[turn].send(Update::Connection(stream.into(), source));
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return self.take_connections(mine);
-                }
-                // The client gave up while it waited; the next one may be well.
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "accept failed, trying again shortly");
-                    acceptor.retry_at_ms = Some(self.plane.now_ms + ACCEPT_PAUSE_MS);
-                    return self.take_connections(mine);
-                }
-            }
-        }
-        // The event is edge-triggered: what is left must be asked for again.
-        acceptor.retry_at_ms = Some(0);
-        self.take_connections(mine);
-    }
-
-    fn retry_accept(&mut self) {
-        let due = |acceptor: &Acceptor| acceptor.retry_at_ms.is_some_and(|at| self.plane.now_ms >= at);
-        if self.acceptor.as_ref().is_some_and(due) {
-            self.accept();
-        }
-    }
-
-    fn take_connections(&mut self, streams: Vec<(TcpStream, Source)>) {
-        for (stream, source) in streams {
-            self.take_connection(stream, source);
-        }
-    }
-
-    fn take_connection(&mut self, stream: TcpStream, source: Source) {
-        // Past the limit the socket is dropped, which tells the client at once.
-        let Ok(address) = stream.peer_addr() else { return };
-        if let Some(conn) = self.plane.accept(address.ip().to_canonical()) {
-            self.adopt(conn, Stream::Tcp(stream), false, Some(source));
-            self.run_commands();
         }
     }
 
@@ -452,28 +403,40 @@ impl EventLoop {
             if socket.connecting {
                 return;
             }
+            if matches!(socket.layer, Layer::Tls(_)) {
+                return self.read_tls(conn);
+            }
             if !self.plane.wants_read(conn) {
                 socket.paused = true;
                 return;
             }
             let kept = socket.partial.len();
             self.buffer[..kept].copy_from_slice(&socket.partial);
-            let read = match socket.stream.read(&mut self.buffer[kept..]) {
-                Ok(0) => return self.plane.lost(conn, "the peer closed the connection"),
+            let end = match socket.layer {
+                Layer::Opening(_) => kept + OPENING_BYTES,
+                _ => self.buffer.len(),
+            };
+            let read = match socket.stream.read(&mut self.buffer[kept..end]) {
+                Ok(0) => {
+                    self.note_closed(conn);
+                    return self.plane.lost(conn, "the peer closed the connection");
+                }
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return self.plane.lost(conn, &error.to_string()),
             };
             let filled = kept + read;
-            let used = self.plane.received(conn, &self.buffer[..filled]);
+            let skipped = match socket.layer {
+                Layer::Clear => 0,
+                _ => match self.open(conn, filled) {
+                    Some(skipped) => skipped,
+                    None => continue,
+                },
+            };
+            let used = skipped + self.plane.received(conn, &self.buffer[skipped..filled]);
             if let Some(Some(socket)) = self.sockets.get_mut(conn) {
-                if used == filled {
-                    socket.partial = Vec::new();
-                } else {
-                    socket.partial.clear();
-                    socket.partial.extend_from_slice(&self.buffer[used..filled]);
-                }
+                socket.keep(&self.buffer[used..filled]);
             }
             self.plane.count_read(conn, read);
         }
@@ -487,6 +450,12 @@ impl EventLoop {
             let Some(Some(socket)) = self.sockets.get_mut(conn) else { return };
             if socket.connecting || socket.blocked {
                 return;
+            }
+            match &socket.layer {
+                Layer::Clear => {}
+                Layer::Tls(_) => return self.write_tls(conn),
+                Layer::Opening(opening) if opening.handshake.is_some() => return,
+                Layer::Opening(_) => {}
             }
             let output = self.plane.output(conn);
             if output.is_empty() {
@@ -513,42 +482,6 @@ impl EventLoop {
             socket.shut = true;
             let _ = socket.stream.shut();
             self.plane.linger(conn);
-        }
-    }
-}
-
-impl Stream {
-    /// Whether a pending connect has succeeded; `Ok(false)`: not decided yet.
-    fn connected(&self) -> io::Result<bool> {
-        let Stream::Tcp(tcp) = self else { return Ok(true) };
-        if let Some(error) = tcp.take_error()? {
-            return Err(error);
-        }
-        match tcp.peer_addr() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn shut(&self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
-            Stream::Local(unix) => unix.shutdown(Shutdown::Write),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(tcp) => tcp.read(buffer),
-            Stream::Local(unix) => unix.read(buffer),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(tcp) => tcp.write(bytes),
-            Stream::Local(unix) => unix.write(bytes),
         }
     }
 }

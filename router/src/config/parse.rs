@@ -6,6 +6,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
+    path::{Path, PathBuf},
 };
 
 pub(super) use switchboard_registry::quantity::{bytes, duration, positive, show_duration};
@@ -105,6 +106,20 @@ pub(super) fn advertise(text: &str) -> Result<Advertise, String> {
         Ok(advertise) => Ok(advertise),
         Err(_) => Err(format!("`{text}` is neither auto nor an IP address nor IP:PORT")),
     }
+}
+
+/// Reads the path of a file; `off` is none. Whether it can be read, its user finds out.
+pub(super) fn file(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        "" => Err("is empty; write the path of a file, or off".to_owned()),
+        "off" => Ok(None),
+        path => Ok(Some(path.into())),
+    }
+}
+
+/// The text that [`file`] reads.
+pub(super) fn show_file(path: Option<&Path>) -> String {
+    path.map_or_else(|| "off".to_owned(), |path| path.display().to_string())
 }
 
 /// `on` or `off`.

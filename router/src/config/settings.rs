@@ -3,7 +3,12 @@
 //! A setting `x_y` is the key `x_y` of the file and the variable `SWITCHBOARD_X_Y`; the most used ones are
 //! flags as well. Everything that reads or prints configuration goes through this table.
 
-use super::{Config, LogFormat, parse};
+use super::{
+    Config, LogFormat,
+    network::{networks, show_networks},
+    parse,
+};
+use switchboard_transport::ClientAuth;
 
 /// One setting.
 pub(super) struct Setting {
@@ -21,6 +26,18 @@ macro_rules! setting {
             help: $help,
             set: |config, text| $read(text).map(|value| config.$($field).+ = value),
             get: |config| $show(config.$($field).+),
+        }
+    };
+}
+
+/// A row whose value is a file or nothing.
+macro_rules! file {
+    ($key:literal, $help:literal, $field:ident) => {
+        Setting {
+            key: $key,
+            help: $help,
+            set: |config, text| parse::file(text).map(|value| config.$field = value),
+            get: |config| parse::show_file(config.$field.as_deref()),
         }
     };
 }
@@ -47,6 +64,21 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("reflection", "serve gRPC reflection of the router's services", reflection, parse::switch, parse::show_switch),
     setting!("access_log", "log every call at info", access_log, parse::switch, parse::show_switch),
     setting!("log_format", "text or json", log_format, log_format, |v: LogFormat| v.name().to_owned()),
+    file!("tls_cert", "PEM file of the gRPC port's certificate chain, which then speaks TLS only; off = in clear", tls_cert),
+    file!("tls_key", "PEM file of its key", tls_key),
+    file!("tls_client_ca", "PEM file of the authorities of client certificates; off = nobody is asked for one", tls_client_ca),
+    setting!("tls_client_auth", "whether clients have to show a certificate: none, optional or required", tls_client_auth, str::parse::<ClientAuth>, |v: ClientAuth| v.name().to_owned()),
+    setting!("tls_handshake_timeout", "how long a client's TLS handshake may take", tls_handshake_timeout, parse::positive, parse::show_duration),
+    setting!("max_tls_handshakes", "TLS handshakes of clients at once; more connections are closed", max_tls_handshakes, parse::count, |v: usize| v.to_string()),
+    file!("upstream_tls_ca", "PEM file of the authorities of instances, which are then reached by TLS only; off = in clear", upstream_tls_ca),
+    file!("upstream_tls_cert", "PEM file of the certificate chain that instances are shown; off = the gRPC port's", upstream_tls_cert),
+    file!("upstream_tls_key", "PEM file of its key", upstream_tls_key),
+    Setting {
+        key: "proxy_protocol",
+        help: "networks whose connections may begin with a PROXY protocol v2 header: 10.0.0.0/8,127.0.0.1; off = none",
+        set: |config, text| networks(text).map(|value| config.proxy_protocol = value),
+        get: |config| show_networks(&config.proxy_protocol),
+    },
     setting!("peek_max_bytes", "bytes of the first message that are searched for the ID", peek_max_bytes, parse::bytes, |v: usize| v.to_string()),
     setting!("replay_max_bytes", "bytes of a call kept for its one safe retry", replay_max_bytes, parse::bytes, |v: usize| v.to_string()),
     setting!("first_message_wait", "how long a call may take to send what routes it", first_message_wait, parse::positive, parse::show_duration),

@@ -98,6 +98,10 @@ fn values_that_do_not_fit_each_other_are_refused() {
         (&[], &[("SWITCHBOARD_STREAM_WINDOW", "8MiB")]),
         (&[], &[("SWITCHBOARD_UPSTREAM_STREAM_WINDOW", "8MiB")]),
         (&[], &[("SWITCHBOARD_MAX_SERVICES", "99")]),
+        (&[], &[("SWITCHBOARD_TLS_CERT", "cert.pem")]),
+        (&[], &[("SWITCHBOARD_TLS_CLIENT_CA", "ca.pem")]),
+        (&[], &[("SWITCHBOARD_TLS_CLIENT_AUTH", "required")]),
+        (&[], &[("SWITCHBOARD_UPSTREAM_TLS_CERT", "c.pem"), ("SWITCHBOARD_UPSTREAM_TLS_KEY", "k.pem")]),
     ] {
         assert_eq!(problems(args, vars).len(), 1, "{args:?} {vars:?}");
     }

@@ -1,14 +1,14 @@
 //! Active probes: instances that the registry does not call passing are asked by the router itself how they are.
 //!
 //! A registry's check can be wrong: it sticks after a redeployment, or asks the wrong port (complaint 16). What
-//! `grpc.health.v1.Health/Check` answers over plain HTTP/2 is shown in `/endpoints`, `/metrics` and `switchboard top`,
+//! `grpc.health.v1.Health/Check` answers (by TLS where calls go by TLS) is shown in `/endpoints`, `/metrics` and `switchboard top`,
 //! and a check that stays wrong is logged once. It changes no routing. The registry alone says who may be called: a check is
 //! also how an operator takes an instance out, and routers that each trust their own eyes would disagree.
 //!
 //! Cost: at most [`AT_ONCE`] connections for at most [`PATIENCE`] each, and [`MAX_PROBED`] addresses in all. If all of
 //! them are silent, a round takes a minute instead of `probe_interval`.
 
-use super::discovery::View;
+use super::{dial::Dial, discovery::View};
 use crate::directory::Clock;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,7 +25,7 @@ use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
-use tonic::{Code, transport::Endpoint};
+use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -78,6 +78,8 @@ impl Found {
 struct Probed {
     /// Of the first instance there, for the log.
     instance: Arc<str>,
+    /// Likewise, for its certificate.
+    service: Arc<str>,
     found: Found,
     found_ms: u64,
     serving_in_a_row: u32,
@@ -90,6 +92,7 @@ struct Probed {
 pub(crate) struct Probes {
     clock: Clock,
     every_ms: u64,
+    dial: Dial,
     probed: Mutex<BTreeMap<SocketAddr, Probed>>,
     /// Probes made.
     pub(super) made: AtomicU64,
@@ -99,9 +102,10 @@ pub(crate) struct Probes {
 
 impl Probes {
     /// Prepares probes every `every`, give or take a fifth; none if it is zero.
-    pub(super) fn new(clock: Clock, every: Duration) -> Self {
+    pub(super) fn new(clock: Clock, every: Duration, dial: Dial) -> Self {
         Probes {
             clock,
+            dial,
             every_ms: crate::plane::millis(every),
             probed: Mutex::default(),
             made: AtomicU64::new(0),
@@ -152,10 +156,11 @@ impl Probes {
                 }
             }
             while asking.len() < AT_ONCE
-                && let Some(addr) = self.take_due()
+                && let Some((addr, service)) = self.take_due()
             {
                 self.made.fetch_add(1, Relaxed);
-                asking.spawn(async move { (addr, ask(addr).await) });
+                let dial = self.dial.clone();
+                asking.spawn(async move { (addr, ask(&dial, addr, &service).await) });
             }
         }
     }
@@ -165,13 +170,13 @@ impl Probes {
         let used = |name: &Arc<str>| view.directory.services.get(name).map_or(0, |it| it.usage.last_ms());
         let mut services: Vec<_> = view.services.iter().collect();
         services.sort_by_key(|(name, _)| std::cmp::Reverse((used(name), *name)));
-        let mut wanted: BTreeMap<SocketAddr, Arc<str>> = BTreeMap::new();
+        let mut wanted: BTreeMap<SocketAddr, (Arc<str>, Arc<str>)> = BTreeMap::new();
         let mut left_out = 0;
-        for (_, service) in services {
+        for (name, service) in services {
             for known in service.instances.iter().filter(|known| known.instance.status != Status::Passing) {
                 let Ok(addr) = known.addr else { continue };
                 if wanted.len() < MAX_PROBED {
-                    wanted.entry(addr).or_insert_with(|| known.instance.id.as_str().into());
+                    wanted.entry(addr).or_insert_with(|| (known.instance.id.as_str().into(), name.clone()));
                 } else if !wanted.contains_key(&addr) {
                     left_out += 1;
                 }
@@ -181,9 +186,10 @@ impl Probes {
         let now_ms = self.clock.now_ms();
         let mut probed = self.locked();
         probed.retain(|addr, _| wanted.contains_key(addr));
-        for (addr, instance) in wanted {
+        for (addr, (instance, service)) in wanted {
             probed.entry(addr).or_insert_with(|| Probed {
                 instance,
+                service,
                 found: Found::Never,
                 found_ms: now_ms,
                 serving_in_a_row: 0,
@@ -193,13 +199,13 @@ impl Probes {
     }
 
     /// The address that has been due for the longest time, which is being asked from now on.
-    fn take_due(&self) -> Option<SocketAddr> {
+    fn take_due(&self) -> Option<(SocketAddr, Arc<str>)> {
         let now_ms = self.clock.now_ms();
         let mut probed = self.locked();
         let due = probed.iter_mut().filter(|(_, one)| one.due_ms.is_some_and(|due| due <= now_ms));
         let (addr, one) = due.min_by_key(|(_, one)| one.due_ms)?;
         one.due_ms = None;
-        Some(*addr)
+        Some((*addr, one.service.clone()))
     }
 
     fn note(&self, addr: SocketAddr, found: Found) {
@@ -224,23 +230,23 @@ impl Probes {
 }
 
 /// Asks one address on a connection of its own, so that nothing is kept open to what is perhaps not well.
-async fn ask(addr: SocketAddr) -> Found {
+async fn ask(dial: &Dial, addr: SocketAddr, service: &str) -> Found {
     let asked = async {
-        let channel = Endpoint::from_shared(format!("http://{addr}")).ok()?.connect().await.ok()?;
-        let mut client = HealthClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let mut client =
+            HealthClient::new(dial.channel(addr, service)).max_decoding_message_size(MAX_ANSWER_BYTES);
         // The whole server: which service the registry's check asks for is not known here.
-        Some(client.check(HealthCheckRequest { service: String::new() }).await)
+        client.check(HealthCheckRequest { service: String::new() }).await
     };
     match timeout(PATIENCE, asked).await {
-        Ok(Some(Ok(answer))) if answer.get_ref().status() == ServingStatus::Serving => Found::Serving,
-        Ok(Some(Ok(_))) => Found::NotServing,
-        Ok(Some(Err(status))) => match status.code() {
+        Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Found::Serving,
+        Ok(Ok(_)) => Found::NotServing,
+        Ok(Err(status)) => match status.code() {
             Code::Unimplemented | Code::NotFound | Code::Unauthenticated | Code::PermissionDenied => {
                 Found::Unimplemented
             }
             _ => Found::Unreachable,
         },
-        Ok(None) | Err(_) => Found::Unreachable,
+        Err(_) => Found::Unreachable,
     }
 }
 

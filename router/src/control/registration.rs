@@ -35,7 +35,9 @@ pub(super) async fn keep(
 
 fn registration(config: &Config, addr: SocketAddr) -> Registration {
     let host = &config.hostname;
+    let entry = Registration::new(SERVICE, addr.ip().to_string(), addr.port());
     Registration {
+        check: entry.check.with_tls(config.serves_tls()),
         id: format!("{SERVICE}-{host}-{}", addr.port()),
         tags: vec![SERVICE.to_owned(), format!("instance:{host}")],
         meta: [("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),

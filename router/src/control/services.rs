@@ -12,6 +12,7 @@ mod task_status;
 use self::{health::Health, task_status::Askers};
 use super::{
     Phase,
+    dial::Dial,
     discovery::View,
     instances::Instances,
     reads::{Reads, Reason},
@@ -62,8 +63,9 @@ impl Services {
         view: watch::Receiver<Arc<View>>,
         phase: watch::Receiver<Phase>,
         clock: Clock,
+        dial: Dial,
     ) -> Self {
-        Services { reads, view, phase, clock, askers: Askers::new() }
+        Services { reads, view, phase, clock, askers: Askers::new(dial) }
     }
 
     /// The instances of a service: from its watch, or else read.

@@ -57,6 +57,7 @@ reasons! {
     NO_HEALTHY_INSTANCE Unavailable "The service had no instance that may be picked for `no_endpoint_wait`" "See its health checks in the registry and `/endpoints`";
     REGISTRY_UNREACHABLE Unavailable "The service is not known yet and the registry does not answer" "See the registry; services in use go on without it";
     CONNECT_FAILED Unavailable "No connection to the instance; the call was not processed" "Call again; see whether the instance runs";
+    INSTANCE_UNVERIFIED Unavailable "The instance's certificate is not one of its service; the call was not sent" "See its certificate and `upstream_tls_ca`";
     STREAM_REFUSED Unavailable "The instance refused the stream; the call was not processed" "Call again";
     CONNECTION_LOST Unavailable "The connection was lost during the call, which may have been processed" "Call again if that does no harm; see the instance's log";
     INSTANCE_DRAINED Unavailable "The instance left, and `drain_streams_after` is over" "Call again";

@@ -173,6 +173,17 @@ impl Error {
         .not_processed()
     }
 
+    pub(crate) fn not_verified(service: &str, instance: &str, why: &str) -> Self {
+        Error::new(
+            Reason::INSTANCE_UNVERIFIED,
+            format!("{service} (instance {instance}) did not prove who it is: {why}; the call was not sent"),
+        )
+        .with("service", service)
+        .with("instance", instance)
+        .blame_instance()
+        .not_processed()
+    }
+
     pub(crate) fn connection_lost(service: &str, instance: &str, why: &str) -> Self {
         Error::new(
             Reason::CONNECTION_LOST,

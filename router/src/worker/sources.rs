@@ -4,12 +4,13 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
-/// Counts the open connections of each source address. Owned by the accepting worker.
+/// Counts the open connections of each source address. Shared by all workers: with a load balancer in front, only the one
+/// that reads a connection's first bytes knows whose it is.
 #[derive(Debug)]
 pub(super) struct Sources {
     limit: usize,
@@ -20,7 +21,7 @@ pub(super) struct Sources {
 
 /// One open connection of a source; dropping it counts down, on whatever thread that happens.
 #[derive(Debug)]
-pub struct Source(Arc<AtomicUsize>);
+pub(super) struct Source(Arc<AtomicUsize>);
 
 impl Drop for Source {
     fn drop(&mut self) {
@@ -33,8 +34,13 @@ impl Sources {
         Sources { limit, open: HashMap::new(), sweep_at: 1024 }
     }
 
+    /// As [`Sources::take`], from any thread.
+    pub(super) fn admit(shared: &Mutex<Self>, address: IpAddr) -> Option<Source> {
+        shared.lock().unwrap_or_else(PoisonError::into_inner).take(address)
+    }
+
     /// Takes one more connection of the address; `None` if it has as many as it may.
-    pub(super) fn admit(&mut self, address: IpAddr) -> Option<Source> {
+    fn take(&mut self, address: IpAddr) -> Option<Source> {
         if self.open.len() >= self.sweep_at {
             self.open.retain(|_, open| open.load(Relaxed) > 0);
             self.sweep_at = (2 * self.open.len()).max(1024);
@@ -57,19 +63,19 @@ mod tests {
     fn each_address_has_its_own_limit_and_gets_room_back() {
         let mut sources = Sources::new(2);
         let [a, b] = [1, 2].map(|n| IpAddr::from(Ipv4Addr::new(10, 0, 0, n)));
-        let first = sources.admit(a).unwrap();
-        let _second = sources.admit(a).unwrap();
-        assert!(sources.admit(a).is_none());
-        assert!(sources.admit(b).is_some());
+        let first = sources.take(a).unwrap();
+        let _second = sources.take(a).unwrap();
+        assert!(sources.take(a).is_none());
+        assert!(sources.take(b).is_some());
         drop(first);
-        assert!(sources.admit(a).is_some());
+        assert!(sources.take(a).is_some());
     }
 
     #[test]
     fn addresses_that_left_are_forgotten() {
         let mut sources = Sources::new(1);
         for n in 0..100_000u32 {
-            drop(sources.admit(IpAddr::from(Ipv4Addr::from(n))));
+            drop(sources.take(IpAddr::from(Ipv4Addr::from(n))));
         }
         assert!(sources.open.len() <= 1024);
     }

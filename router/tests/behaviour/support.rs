@@ -4,6 +4,7 @@ mod backend;
 mod client;
 mod grpc;
 mod router;
+pub(crate) mod tls;
 mod wire;
 
 pub(crate) use backend::{Backend, Incoming};

@@ -58,7 +58,7 @@ fn view(services: &[(&str, u64, Vec<Known>)]) -> View {
 }
 
 fn probes() -> Probes {
-    Probes::new(Clock::start(), Duration::from_secs(10))
+    Probes::new(Clock::start(), Duration::from_secs(10), Dial::clear())
 }
 
 #[test]
@@ -103,9 +103,10 @@ fn each_address_is_due_once_within_a_second_and_again_after_the_interval() {
     probes.choose(&view(&[("agent-a", 1, vec![known(1, Status::Critical)])]));
     let addr = ([127, 0, 0, 1], 1).into();
     let due = || probes.locked()[&addr].due_ms;
+    let take = || probes.take_due().map(|(addr, _)| addr);
     assert!(due().unwrap() <= probes.clock.now_ms() + FIRST_MS);
     probes.locked().get_mut(&addr).unwrap().due_ms = Some(0);
-    assert_eq!((probes.take_due(), probes.take_due(), due()), (Some(addr), None, None));
+    assert_eq!((take(), take(), due()), (Some(addr), None, None));
     let before = probes.clock.now_ms();
     probes.note(addr, Found::Unreachable);
     let pause = due().unwrap() - before;
@@ -126,8 +127,8 @@ async fn peers_that_speak_no_grpc_are_unreachable() {
         while silent.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
     });
     for _ in 0..3 {
-        assert_eq!(ask(addr).await, Found::Unreachable);
+        assert_eq!(ask(&Dial::clear(), addr, "agent-a").await, Found::Unreachable);
     }
     peers.await.unwrap();
-    assert_eq!(ask(addr).await, Found::Unreachable, "nobody listens any more");
+    assert_eq!(ask(&Dial::clear(), addr, "agent-a").await, Found::Unreachable, "nobody listens any more");
 }

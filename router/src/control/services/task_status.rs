@@ -6,7 +6,7 @@
 use super::Services;
 use crate::{
     balance::affinity,
-    control::{instances::Instances, reads},
+    control::{dial::Dial, instances::Instances, reads},
     directory::{Endpoint, Load},
     error::{Error, Reason},
 };
@@ -17,11 +17,7 @@ use switchboard_proto::agentplatform::{
     TaskStatusRequest, TaskStatusResponse, task_worker_client::TaskWorkerClient,
 };
 use switchboard_registry::{ClientId, Kind};
-use tonic::{
-    Request, Response, Status,
-    metadata::MetadataMap,
-    transport::{Channel, Endpoint as Target},
-};
+use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Channel};
 
 /// Longest text of a client that is repeated in an error's facts.
 const MAX_FACT_CHARS: usize = 128;
@@ -29,15 +25,16 @@ const MAX_FACT_CHARS: usize = 128;
 const AT_ONCE: usize = 8;
 /// One worker that does not answer must not use up the caller's deadline for the others.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// As the data plane's default (defaults.md 4.1).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Open channels, and how long an unused one is kept.
 const MAX_CHANNELS: u64 = 256;
 const CHANNEL_UNUSED: Duration = Duration::from_secs(60);
 
 /// Channels to the instances that were asked lately.
 #[derive(Debug)]
-pub(super) struct Askers(Cache<SocketAddr, Channel>);
+pub(super) struct Askers {
+    dial: Dial,
+    channels: Cache<(SocketAddr, Arc<str>), Channel>,
+}
 
 /// What one worker said.
 enum Said {
@@ -48,18 +45,14 @@ enum Said {
 }
 
 impl Askers {
-    pub(super) fn new() -> Self {
-        Askers(Cache::builder().max_capacity(MAX_CHANNELS).time_to_idle(CHANNEL_UNUSED).build())
+    pub(super) fn new(dial: Dial) -> Self {
+        let channels = Cache::builder().max_capacity(MAX_CHANNELS).time_to_idle(CHANNEL_UNUSED).build();
+        Askers { dial, channels }
     }
 
-    async fn channel(&self, addr: SocketAddr) -> Channel {
-        let connect = async {
-            Target::from_shared(format!("http://{addr}"))
-                .expect("a socket address makes a URI")
-                .connect_timeout(CONNECT_TIMEOUT)
-                .connect_lazy()
-        };
-        self.0.get_with(addr, connect).await
+    async fn channel(&self, addr: SocketAddr, service: &Arc<str>) -> Channel {
+        let connect = async { self.dial.channel(addr, service) };
+        self.channels.get_with((addr, service.clone()), connect).await
     }
 }
 
@@ -115,7 +108,7 @@ impl Services {
         *request.metadata_mut() = metadata.clone();
         request.metadata_mut().remove("grpc-timeout");
         request.set_timeout(PATIENCE);
-        let mut client = TaskWorkerClient::new(self.askers.channel(owner.addr).await);
+        let mut client = TaskWorkerClient::new(self.askers.channel(owner.addr, service).await);
         match tokio::time::timeout(PATIENCE, client.get_task_status(request)).await {
             Ok(Ok(answer)) => match answer.into_inner() {
                 // Older workers answer so instead of with a status.

@@ -42,7 +42,7 @@ impl Rig {
         let reads = Arc::new(Reads::new(client.clone(), Arc::new(Freshness::new(clock)), &config));
         let (view, views) = watch::channel(Arc::new(View::default()));
         let (phase, phases) = watch::channel(Phase::Running);
-        let services = Arc::new(Services::new(reads, views, phases, clock));
+        let services = Arc::new(Services::new(reads, views, phases, clock, Dial::clear()));
         Rig { registry: Some(registry), client, services, phase, _view: view }
     }
 

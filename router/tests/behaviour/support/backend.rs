@@ -8,6 +8,7 @@ use h2::{
 };
 use http::{Response, request::Parts};
 use prost::Message;
+use rustls::ServerConfig;
 use std::{
     future::Future,
     net::{Ipv4Addr, SocketAddr},
@@ -19,10 +20,12 @@ use std::{
 };
 use switchboard_proto::agentplatform::{TaskRequest, TaskResponse};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 type Handler = Arc<dyn Fn(Incoming) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -67,7 +70,22 @@ impl Backend {
         // Some tests come back to the address, or leave nobody there: no outgoing connection may take it in between.
         let addr = (Ipv4Addr::LOCALHOST, switchboard_testkit::free_port());
         let listener = TcpListener::bind(addr).await.expect("the port is free");
-        Self::serve(listener, adjust, handler)
+        Self::serve(listener, None, adjust, handler)
+    }
+
+    /// Starts a backend that answers `ExecuteTask` with `<name>: <input>`, by TLS.
+    pub(crate) async fn secure_echo(tls: Arc<ServerConfig>, name: &'static str) -> Self {
+        Self::secure(tls, move |call| call.echo(name)).await
+    }
+
+    /// Starts a backend that speaks TLS.
+    pub(crate) async fn secure<F: Future<Output = ()> + Send + 'static>(
+        tls: Arc<ServerConfig>,
+        handler: impl Fn(Incoming) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let addr = (Ipv4Addr::LOCALHOST, switchboard_testkit::free_port());
+        let listener = TcpListener::bind(addr).await.expect("the port is free");
+        Self::serve(listener, Some(tls.into()), |_| {}, handler)
     }
 
     /// Starts a backend where an earlier one was.
@@ -76,11 +94,12 @@ impl Backend {
         handler: impl Fn(Incoming) -> F + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind(addr).await.expect("the port is free again");
-        Self::serve(listener, |_| {}, handler)
+        Self::serve(listener, None, |_| {}, handler)
     }
 
     fn serve<F: Future<Output = ()> + Send + 'static>(
         listener: TcpListener,
+        tls: Option<TlsAcceptor>,
         adjust: impl FnOnce(&mut Builder),
         handler: impl Fn(Incoming) -> F + Send + Sync + 'static,
     ) -> Self {
@@ -105,7 +124,18 @@ impl Backend {
                     graceful: ending.subscribe(),
                     cut: cutting.subscribe(),
                 };
-                connections.spawn(connection.run(socket));
+                let tls = tls.clone();
+                connections.spawn(async move {
+                    let _ = socket.set_nodelay(true);
+                    match tls {
+                        None => connection.run(socket).await,
+                        Some(tls) => {
+                            if let Ok(socket) = tls.accept(socket).await {
+                                connection.run(socket).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Backend { addr, seen, graceful, cut, listener }
@@ -199,9 +229,8 @@ impl Drop for Count {
 }
 
 impl Connection {
-    async fn run(mut self, socket: TcpStream) {
+    async fn run(mut self, socket: impl AsyncRead + AsyncWrite + Unpin) {
         let _count = Count::up(&self.seen, |seen| &seen.open_connections);
-        let _ = socket.set_nodelay(true);
         let Ok(mut connection) = self.builder.handshake(socket).await else { return };
         let mut handlers = JoinSet::new();
         let mut ending = false;

@@ -10,7 +10,11 @@ use http::{HeaderMap, Request};
 use prost::Message;
 use std::net::SocketAddr;
 use switchboard_proto::rpc;
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+};
 
 /// One connection to the router.
 pub(crate) struct Client {
@@ -59,9 +63,17 @@ impl Client {
 
     /// Takes a connected socket.
     pub(crate) async fn on(socket: TcpStream, adjust: impl FnOnce(&mut Builder)) -> Self {
+        socket.set_nodelay(true).expect("the socket is open");
+        Self::over(socket, adjust).await
+    }
+
+    /// Takes a connection of any kind.
+    pub(crate) async fn over(
+        socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        adjust: impl FnOnce(&mut Builder),
+    ) -> Self {
         let mut builder = Builder::new();
         adjust(&mut builder);
-        socket.set_nodelay(true).expect("the socket is open");
         let (requests, connection) = builder.handshake(socket).await.expect("the handshake is local");
         Client { requests, connection: tokio::spawn(connection) }
     }

@@ -11,7 +11,7 @@ use std::{
 use switchboard_router::{
     Config,
     directory::{Clock, Directory, Endpoint, Hedge, Limits, Load, Service, Strategy, Usage, nearest},
-    link::{ControlLink, Lookup, Update, WorkerLink},
+    link::{Certificates, ControlLink, Lookup, Update, WorkerLink},
     observe::Metrics,
     route::RouteTable,
     worker::{self, Setup, Worker},
@@ -97,6 +97,11 @@ impl TestRouter {
 
     /// As `start`, with a configuration of the test's own.
     pub(crate) async fn with(adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::secured(Certificates::default(), adjust).await
+    }
+
+    /// As `with`, with certificates for what the configuration has speak TLS.
+    pub(crate) async fn secured(certificates: Certificates, adjust: impl FnOnce(&mut Config)) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = Config::new(any, any, switchboard_registry::Config::default());
         config.workers = 1;
@@ -115,6 +120,7 @@ impl TestRouter {
             control: ControlLink { lookups, local, access: None },
             metrics: metrics.clone(),
             routes: Arc::new(routes.expect("the contract has valid routes")),
+            certificates,
         };
         let workers = worker::spawn_all(&setup, listener).expect("threads can be made");
         let table = Arc::new(Mutex::new(Table {
