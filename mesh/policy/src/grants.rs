@@ -95,6 +95,7 @@ impl Grants {
         if self.kind == Kind::Open {
             return Decision::allow(Reason::Open);
         }
+        let path = without_query(path);
         let call = Call::of(id, path);
         if call.own && call.service == "grpc.health.v1.Health" {
             return Decision::allow(Reason::Health);
@@ -172,7 +173,7 @@ impl Grants {
         let _ = writeln!(text, "rules: {}, of which {} speak of this principal", rules.len(), places.len());
         for rule in places.iter().filter_map(|at| rules.get(usize::from(*at))) {
             let verb = if rule.allows { "allow" } else { "deny" };
-            let covers = match (rule.covers(id, path), decision.rule == Some(&*rule.name)) {
+            let covers = match (rule.covers(id, without_query(path)), decision.rule == Some(&*rule.name)) {
                 (true, true) => "covers the call and decides",
                 (true, false) => "covers the call, but does not decide",
                 (false, _) => "is about other calls",
@@ -213,6 +214,11 @@ impl<'a> Call<'a> {
             reflects: name == "ServerReflection" && package.starts_with("grpc.reflection."),
         }
     }
+}
+
+/// The part of a path that servers look at to find the method: a query must not hide a method from its rule or limit.
+pub(crate) fn without_query(path: &str) -> &str {
+    path.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// The client ID of a service, and the method that registers such: `agent-echo` is `echo-agent`.

@@ -16,6 +16,7 @@ use governor::nanos::Nanos;
 
 use crate::cells::{Cells, Slot, Store};
 use crate::clock::Clock;
+use crate::grants::without_query;
 use crate::limit_settings::{Dimension, LimitSettings};
 
 /// Nobody knows when a call will end; most do within this time.
@@ -138,7 +139,7 @@ impl Inner {
             Dimension::Principal => self.hasher.hash_one(keys.principal),
             Dimension::Source => self.hasher.hash_one(network(keys.source)),
             Dimension::Id => self.hasher.hash_one(keys.id),
-            Dimension::Method => self.hasher.hash_one(keys.method),
+            Dimension::Method => self.hasher.hash_one(without_query(keys.method)),
         }
     }
 }

@@ -35,3 +35,67 @@ impl Pattern {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Pattern;
+    use proptest::prelude::*;
+
+    /// The definition, which takes exponential time.
+    fn naive(pattern: &str, text: &str) -> bool {
+        let mut rest = pattern.chars();
+        match rest.next() {
+            None => text.is_empty(),
+            Some('*') => {
+                let mut tails = text.char_indices().map(|(at, _)| &text[at..]).chain([""]);
+                tails.any(|tail| naive(rest.as_str(), tail))
+            }
+            Some(literal) => text.strip_prefix(literal).is_some_and(|tail| naive(rest.as_str(), tail)),
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run() {
+        let cases = [
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a", "a", true),
+            ("a", "A", false),
+            ("*-tool", "weather-tool", true),
+            ("*-tool", "weather-tool2", false),
+            ("ab*b", "ab", false),
+            ("a*b*c", "a.b.b.c", true),
+            ("a**c", "ac", true),
+            ("*a*", "bab", true),
+            ("a.c", "abc", false),
+            ("a?c", "abc", false),
+            ("[a]", "a", false),
+            ("/s.T/*", "/s.T/M", true),
+            ("é*", "éa", true),
+        ];
+        for (pattern, text, expected) in cases {
+            assert_eq!(Pattern::new(pattern).matches(text), expected, "{pattern} of {text}");
+        }
+    }
+
+    #[test]
+    fn a_nasty_pattern_takes_linear_time() {
+        // A matcher that tries every place would take longer than the universe has.
+        let pattern = Pattern::new(&"a*".repeat(200));
+        let text = format!("{}b", "a".repeat(100_000));
+        assert!(pattern.matches(&text));
+        let pattern = Pattern::new(&format!("{}c", "*a".repeat(200)));
+        assert!(!pattern.matches(&text));
+        let pattern = Pattern::new(&format!("*{}b*", "a".repeat(250)));
+        assert!(!pattern.matches(&"a".repeat(100_000)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
+        #[test]
+        fn it_agrees_with_the_definition(pattern in "[ab*é]{0,8}", text in "[abé]{0,10}") {
+            prop_assert_eq!(Pattern::new(&pattern).matches(&text), naive(&pattern, &text));
+        }
+    }
+}

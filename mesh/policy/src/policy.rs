@@ -61,6 +61,11 @@ impl Policy {
         Ok(Self { mode, rules: rules.map(Into::into), limits: file.limits.prepare()? })
     }
 
+    /// What callers have to prove where this policy holds.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// The limits of the file. A policy with equal limits may go on with the [`Limits`](crate::Limits) of the old one.
     pub fn limits(&self) -> &LimitSettings {
         &self.limits
