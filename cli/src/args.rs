@@ -1,5 +1,6 @@
 //! The command line: what can be said, and the help that says so.
 
+pub(crate) mod auth;
 pub(crate) mod certs;
 mod top;
 
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use switchboard_telemetry::Telemetry;
 use tracing::Level;
 
+pub(crate) use auth::Auth;
 pub(crate) use certs::Certs;
 pub(crate) use top::Top;
 
@@ -22,13 +24,14 @@ Examples:
   switchboard call itinerary-worker --param destination=Rome --param days=2
   switchboard top                                       what is going on in a router
   switchboard certs init certs                          certificates, tokens and a policy for development
+  switchboard auth explain --as ann --call echo-agent/ExecuteTask     whether ann may call, and why
 
 Exit codes:
    0  done
    1  answered, but the answer says that it failed; or a failure of this machine (a busy port, a broken pipe)
   64  the command line is wrong
-   N  the gRPC status of the call: 4 deadline exceeded, 5 not found, 8 exhausted, 12 unimplemented,
-      14 unavailable, 16 unauthenticated, and so on";
+   N  the gRPC status of the call: 4 deadline exceeded, 5 not found, 7 denied, 8 exhausted,
+      12 unimplemented, 14 unavailable, 16 unauthenticated, and so on";
 
 /// One address for every agent, tool and worker: run a mesh, call into it, see what it holds.
 #[derive(Debug, Parser)]
@@ -77,6 +80,8 @@ pub(crate) enum Command {
     Top(Top),
     /// Make certificates and tokens for development
     Certs(Certs),
+    /// Explain who may call what, and check the files that say so
+    Auth(Auth),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  switchboard completions bash > ~/.local/share/bash-completion/completions/switchboard"

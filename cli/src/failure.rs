@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use switchboard_client::Error;
 
-use crate::certs;
+use crate::{auth, certs};
 
 /// `EX_USAGE` of sysexits.h: trying the same again will not help.
 pub(crate) const USAGE: u8 = 64;
@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     Call(#[from] Error),
     #[error(transparent)]
     Certs(#[from] certs::Error),
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
     /// The backend answered that it failed.
     #[error("{0}")]
     Answered(String),
@@ -89,6 +91,9 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Certs(certs::Error::Name { .. }) => USAGE,
             Self::Call(Error::Endpoint { .. } | Error::Header { .. }) => USAGE,
+            Self::Auth(auth::Error::Settings(_)) => USAGE,
+            Self::Auth(auth::Error::Denied(_)) => tonic::Code::PermissionDenied as u8,
+            Self::Auth(auth::Error::Unauthenticated(_)) => tonic::Code::Unauthenticated as u8,
             // Status codes are 1 to 16.
             Self::Call(error) => u8::try_from(error.code() as i32).unwrap_or(FAILED),
             Self::NoRouter(_) => tonic::Code::Unavailable as u8,

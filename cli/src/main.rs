@@ -1,10 +1,11 @@
 //! `switchboard`: a mesh on this machine (`dev`), calls by ID (`call`), what is there (`ls`), what goes on there
-//! (`top`), and certificates for it (`certs`).
+//! (`top`), certificates for it (`certs`), and who may call what (`auth`).
 //!
 //! Reads the arguments, runs one command, and turns its outcome into an exit code. Standard output carries
 //! results only; everything said to people about them goes to standard error.
 
 mod args;
+mod auth;
 mod call;
 mod certs;
 mod dev;
@@ -46,6 +47,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Ls(ls) => list::run(ls, &client(&args.endpoint)?).await,
             Command::Top(top) => top::run(top).await,
             Command::Certs(certs) => certs::run(certs),
+            Command::Auth(auth) => auth::run(auth).await,
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Args::command(), "switchboard", &mut script);

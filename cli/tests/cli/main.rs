@@ -1,5 +1,6 @@
 //! The built binary from outside: arguments in, output and exit code out. One module per behaviour.
 
+mod auth;
 mod calls;
 mod certs;
 mod dev;
