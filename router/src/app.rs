@@ -16,6 +16,7 @@ use crate::{
     directory::Clock,
     link::{ControlLink, Update},
     observe::Metrics,
+    policy::PolicySnapshot,
     route::{RouteError, RouteTable},
     worker::{self, Worker},
 };
@@ -71,6 +72,9 @@ pub enum Error {
     /// A certificate or key cannot be read or used.
     #[error("cannot set up TLS")]
     Tls(#[source] switchboard_transport::Error),
+    /// Tokens, keys or rules cannot be used. The port is not opened without them.
+    #[error("cannot set up who may call")]
+    Policy(#[source] switchboard_policy::Error),
     /// The compiled-in contract has a route that does not fit its message.
     #[error("the contract's routes cannot be read")]
     Routes(#[from] RouteError),
@@ -118,18 +122,26 @@ impl App {
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(fail("the control plane"))?;
 
+        let policy = Arc::new(PolicySnapshot::load(&config, None, None).map_err(Error::Policy)?);
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
         let (files, certificates) = Files::open(&config, metrics.clone()).map_err(Error::Tls)?;
         let (lookups, asked) = mpsc::channel(LOOKUPS);
         let (local, sockets) = mpsc::channel(LOCAL_SOCKETS);
         let (finished, access) = mpsc::channel(control::ACCESS_QUEUE);
+        let (refused, notices) = mpsc::channel(control::NOTICE_QUEUE);
         let setup = worker::Setup {
             config: config.clone(),
             clock,
-            control: ControlLink { lookups, local, access: config.access_log.then_some(finished) },
+            control: ControlLink {
+                lookups,
+                local,
+                access: config.access_log.then_some(finished),
+                notices: refused,
+            },
             metrics: metrics.clone(),
             routes,
             certificates: certificates.clone(),
+            policy: policy.clone(),
         };
         let workers = worker::spawn_all(&setup, grpc_listener).map_err(fail("the worker threads"))?;
         info!(%grpc, %admin, registry = config.registry.address, workers = workers.len(), "router started");
@@ -143,6 +155,8 @@ impl App {
             lookups: asked,
             local: sockets,
             access,
+            notices,
+            policy,
             admin: admin_listener,
             grpc,
             files,

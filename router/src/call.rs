@@ -38,12 +38,14 @@ use crate::{
     link::Lookup,
     peek::Peek,
     plane::{CallKey, Command, ConnKey, Plane, millis},
+    policy::Caller,
     route::{self, MethodRoute, Target},
 };
 use limits::Place;
 use messages::Messages;
 use std::sync::Arc;
 use switchboard_http2::{Headers, StreamId};
+use switchboard_policy::Permit;
 
 /// Where a call stands; see the module's drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +71,13 @@ pub(crate) struct Call {
     pub(crate) request_id: Box<[u8]>,
     /// Value of `x-switchboard-target`, if it was sent.
     target_header: Option<Box<[u8]>>,
-    target: Option<Target>,
+    pub(crate) target: Option<Target>,
+    /// Who makes it; `None` while nobody is asked.
+    pub(crate) caller: Option<Arc<Caller>>,
+    /// The policy lets it go to its target.
+    pub(crate) permitted: bool,
+    /// Counts it against the limits of its caller, ID and method.
+    pub(crate) permit: Option<Permit>,
     /// The Consul service, once it is known.
     pub(crate) service: Option<Arc<str>>,
     /// Reads the first message for the ID, and watches the rest of it.
@@ -157,6 +165,23 @@ impl Call {
         }
     }
 
+    /// `/package.Service/Method`; of a request whose path was not checked yet, what can be read of it.
+    pub(crate) fn path(&self) -> &str {
+        self.request.get(b":path").and_then(|path| str::from_utf8(path).ok()).unwrap_or_default()
+    }
+
+    /// Asks the router itself how it is, which nobody has to prove anything for.
+    pub(crate) fn is_health_check(&self) -> bool {
+        self.target_header.is_none() && self.path().starts_with("/grpc.health.v1.Health/")
+    }
+
+    /// Changes the mesh, or asks what only operators may know.
+    pub(crate) fn is_administrative(&self) -> bool {
+        let Some((service, method)) = self.path().rsplit_once('/') else { return false };
+        let registers = service.starts_with("/agentplatform.") && method.starts_with("Register");
+        registers || service.ends_with(".AdminService")
+    }
+
     /// The body can no longer be sent a second time.
     pub(crate) fn forget_replay(&mut self) {
         self.replayable = false;
@@ -186,7 +211,7 @@ impl Call {
 impl Plane {
     /// A call's headers are read: routes it at once where they are enough.
     pub(crate) fn admit(&mut self, key: CallKey) {
-        if let Err(error) = self.check_request(key) {
+        if let Err(error) = self.check_request(key).and_then(|()| self.authenticate(key)) {
             return self.refuse(key, error);
         }
         let Some(call) = self.calls.get_mut(key) else { return };
@@ -195,7 +220,7 @@ impl Plane {
             Err(error) => self.fail(key, error),
             Ok(Some(target)) => {
                 call.target = Some(target);
-                self.resolve(key);
+                self.proceed(key);
             }
             Ok(None) => self.route(key),
         }
@@ -236,8 +261,16 @@ impl Plane {
             Err(error) => self.fail(key, error),
             Ok(target) => {
                 call.target = Some(target);
-                self.resolve(key);
+                self.proceed(key);
             }
+        }
+    }
+
+    /// The target is known: looks for an instance, if the caller may have one.
+    fn proceed(&mut self, key: CallKey) {
+        match self.authorize(key) {
+            Ok(()) => self.resolve(key),
+            Err(error) => self.fail(key, error),
         }
     }
 
@@ -249,7 +282,13 @@ impl Plane {
             Some(Target::Local) => return self.send_local(key),
             Some(Target::Id { service, .. }) => service.clone(),
             Some(Target::GrpcService(name)) => match self.directory.grpc_services.get(name) {
-                Some(service) => service.clone(),
+                Some(service) => {
+                    let service = service.clone();
+                    if let Err(error) = self.authorize_service(key, &service) {
+                        return self.fail(key, error);
+                    }
+                    service
+                }
                 None => {
                     let lookup = Lookup::GrpcService(name.clone());
                     let patience = self.now_ms + millis(self.config.lookup_wait);

@@ -5,6 +5,7 @@
 //! [`Error::EXIT_CODE`]. Nothing here opens a socket or talks to the registry.
 
 mod args;
+mod auth;
 mod load;
 mod network;
 mod parse;
@@ -21,6 +22,7 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+use switchboard_policy::{DEFAULT_LEEWAY, DEFAULT_ROLES_CLAIM, KeySource, Mode};
 use switchboard_transport::{ClientAuth, ClientTls, ServerTls};
 
 /// Where clients connect: all addresses, port 50051.
@@ -151,6 +153,24 @@ pub struct Config {
     pub upstream_tls_key: Option<PathBuf>,
     /// Networks whose connections may begin with a PROXY protocol v2 header.
     pub proxy_protocol: Vec<Network>,
+    /// What callers have to prove.
+    pub auth: Mode,
+    /// File of static tokens.
+    pub auth_tokens: Option<PathBuf>,
+    /// Keys that may sign tokens.
+    pub auth_jwt_keys: Option<KeySource>,
+    /// Who must have issued a signed token; `None` takes any.
+    pub auth_jwt_issuer: Option<String>,
+    /// Whom a signed token must be for, one of these.
+    pub auth_jwt_audience: Vec<String>,
+    /// By how much the issuer's clock may differ.
+    pub auth_jwt_leeway: Duration,
+    /// The claim that holds roles.
+    pub auth_jwt_roles_claim: String,
+    /// Whether backends get the header `authorization` though the router has read it.
+    pub forward_authorization: bool,
+    /// File of rules and limits.
+    pub policy: Option<PathBuf>,
     /// HTTP/2 towards clients.
     pub downstream_http2: switchboard_http2::Config,
     /// HTTP/2 towards backends. `max_concurrent_streams` is `streams_per_upstream_connection`.
@@ -334,6 +354,15 @@ impl Config {
             upstream_tls_cert: None,
             upstream_tls_key: None,
             proxy_protocol: Vec::new(),
+            auth: Mode::None,
+            auth_tokens: None,
+            auth_jwt_keys: None,
+            auth_jwt_issuer: None,
+            auth_jwt_audience: Vec::new(),
+            auth_jwt_leeway: DEFAULT_LEEWAY,
+            auth_jwt_roles_claim: DEFAULT_ROLES_CLAIM.to_owned(),
+            forward_authorization: false,
+            policy: None,
             downstream_http2,
             upstream_http2,
             peek_max_bytes: DEFAULT_PEEK_MAX_BYTES,
@@ -489,6 +518,12 @@ impl Config {
             "is of no use without upstream_tls_ca, which has instances reached by TLS",
         );
         check(self.max_watches <= self.max_services, "max_watches", "must not be above max_services");
+        let policy = self.policy_settings();
+        if let Err(switchboard_policy::Error::Setting { setting, problem }) =
+            self.check_jwt().and_then(|()| policy.check(self.asks_for_certificates()))
+        {
+            problems.push(Problem { place: setting.to_owned(), reason: problem });
+        }
         problems
     }
 }

@@ -9,7 +9,8 @@
 //! | `certificates` | reads certificates again when they change; `dial` uses them towards instances |
 //! | `registration` | keeps the router itself in the registry |
 //! | `admin` | the HTTP port for operators |
-//! | `access` | the access log |
+//! | `access` | the access log, and what the policy refused |
+//! | `policy` | reads tokens, keys and rules again |
 //!
 //! It meets the data plane in [`crate::link`] only and is never waited for by it.
 
@@ -22,21 +23,23 @@ mod dns;
 mod freshness;
 mod instances;
 mod offers;
+mod policy;
 mod probes;
 mod reads;
 mod registration;
 mod resolve;
 mod services;
 
-pub(crate) use access::QUEUE as ACCESS_QUEUE;
+pub(crate) use access::{NOTICE_QUEUE, QUEUE as ACCESS_QUEUE};
 pub use admin::probe;
 pub(crate) use certificates::Files;
 
 use crate::{
     config::Config,
     directory::Clock,
-    link::{AccessRecord, Certificates, Lookup, WorkerLink},
+    link::{AccessRecord, Certificates, Lookup, Notice, WorkerLink},
     observe::Metrics,
+    policy::PolicySnapshot,
 };
 use certificates::Publisher;
 use dial::Dial;
@@ -86,6 +89,10 @@ pub(crate) struct Setup {
     pub(crate) local: mpsc::Receiver<UnixStream>,
     /// Their finished calls, where the access log is on.
     pub(crate) access: mpsc::Receiver<AccessRecord>,
+    /// What their policy has to tell.
+    pub(crate) notices: mpsc::Receiver<Notice>,
+    /// The policy that they began with.
+    pub(crate) policy: Arc<PolicySnapshot>,
     /// The bound admin port.
     pub(crate) admin: std::net::TcpListener,
     /// The bound address of the gRPC port.
@@ -114,9 +121,10 @@ impl Control {
     /// # Errors
     /// The admin port cannot be taken over by the runtime.
     pub(crate) fn start(setup: Setup) -> io::Result<Self> {
-        let Setup { config, client, clock, metrics, workers, lookups, local, access, admin, grpc, .. } =
-            setup;
-        let (publisher, certificates) = Publisher::new(workers.clone(), setup.certificates);
+        let Setup { config, client, clock, metrics, workers, lookups, local, .. } = setup;
+        let Setup { access, notices, policy, admin, grpc, files, certificates, reload, .. } = setup;
+        let (publisher, certificates) = Publisher::new(workers.clone(), certificates);
+        admin::warn_if_exposed(&admin);
         admin.set_nonblocking(true)?;
         let admin = tokio::net::TcpListener::from_std(admin)?;
         let dial = Dial::new(config.calls_by_tls().then_some(certificates));
@@ -124,9 +132,11 @@ impl Control {
         let freshness = Arc::new(Freshness::new(clock));
         let reads = Arc::new(Reads::new(client.clone(), freshness.clone(), &config));
         let (discovery, view, counters) =
-            Discovery::new(config.clone(), clock, reads.clone(), workers, lookups);
+            Discovery::new(config.clone(), clock, reads.clone(), workers.clone(), lookups);
+        let (policies, policy) = watch::channel(policy);
         let services =
-            Arc::new(Services::new(reads.clone(), view.clone(), phases.clone(), clock, dial.clone()));
+            Services::new(reads.clone(), view.clone(), phases.clone(), clock, dial.clone(), policy);
+        let services = Arc::new(services);
         let probes = Arc::new(Probes::new(clock, config.probe_interval, dial));
         let shown = admin::Shown {
             config: config.clone(),
@@ -135,7 +145,7 @@ impl Control {
             view: view.clone(),
             counters,
             probes: probes.clone(),
-            metrics,
+            metrics: metrics.clone(),
             phase: phases.clone(),
             connections: admin::Connections::default(),
         };
@@ -143,7 +153,9 @@ impl Control {
         tasks.spawn(reads.clone().try_dns());
         tasks.spawn(discovery.run());
         tasks.spawn(access::log(access));
-        tasks.spawn(setup.files.watch(publisher, setup.reload));
+        tasks.spawn(files.watch(publisher, reload));
+        tasks.spawn(access::tell(notices));
+        tasks.spawn(policy::keep(config.clone(), policies, workers, metrics));
         tasks.spawn(probes.run(view));
         tasks.spawn(services::serve(services, local, config.reflection));
         tasks.spawn(admin::serve(admin, Arc::new(shown)));

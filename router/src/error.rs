@@ -7,6 +7,7 @@
 
 mod reason;
 mod reasons;
+mod refusals;
 
 pub use reason::Reason;
 
@@ -24,10 +25,12 @@ pub enum Code {
     InvalidArgument = 3,
     DeadlineExceeded = 4,
     NotFound = 5,
+    PermissionDenied = 7,
     ResourceExhausted = 8,
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
+    Unauthenticated = 16,
 }
 
 impl Code {
@@ -39,10 +42,12 @@ impl Code {
             Code::InvalidArgument => "INVALID_ARGUMENT",
             Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Code::NotFound => "NOT_FOUND",
+            Code::PermissionDenied => "PERMISSION_DENIED",
             Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Code::Unimplemented => "UNIMPLEMENTED",
             Code::Internal => "INTERNAL",
             Code::Unavailable => "UNAVAILABLE",
+            Code::Unauthenticated => "UNAUTHENTICATED",
         }
     }
 }
@@ -149,6 +154,13 @@ impl Error {
             && self.code == Code::ResourceExhausted
         {
             out.push(b"grpc-retry-pushback-ms", pause.as_millis().to_string().as_bytes());
+            if self.reason.is_of_the_caller() {
+                let seconds = pause.as_millis().div_ceil(1_000);
+                out.push(b"retry-after", seconds.to_string().as_bytes());
+            }
+        }
+        if self.code == Code::Unauthenticated {
+            out.push(b"www-authenticate", b"Bearer");
         }
     }
 }

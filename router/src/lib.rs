@@ -7,6 +7,7 @@
 //! | 1 | `worker` | one event loop per thread: sockets, timers, wake-ups |
 //! | 2 | `downstream` | a client's connection: HTTP/2 as server, drain |
 //! | 3 | `call` | one call as a state machine |
+//! | 4 | `policy` | who calls, whether it may, whether it may now |
 //! | 5 | `route`, `peek` | method, header and first message -> client ID -> service |
 //! | 6 | `directory` | immutable snapshot of services and instances |
 //! | 7 | `balance` | picks an instance |
@@ -29,6 +30,7 @@ pub mod link;
 pub mod observe;
 mod peek;
 mod plane;
+pub mod policy;
 pub mod route;
 mod timers;
 mod upstream;

@@ -3,12 +3,17 @@
 //! Worker threads ask ([`Lookup`]) over a bounded queue and never wait for an answer; the control plane answers
 //! all of them with an [`Update`] and wakes their event loops. This is the only contact between the two.
 
-use crate::{directory::Directory, worker::Arrival};
+use crate::{
+    directory::Directory,
+    policy::{PolicySnapshot, Stage},
+    worker::Arrival,
+};
 use std::{
-    net::TcpStream,
+    net::{IpAddr, TcpStream},
     os::unix::net::UnixStream,
     sync::{Arc, mpsc},
 };
+use switchboard_policy::Principal;
 
 /// What a worker thread wants to know. Each is answered by a [`Update::Snapshot`] that contains it, or by
 /// [`Update::Missing`] / [`Update::LookupFailed`] naming it.
@@ -37,6 +42,8 @@ pub struct Certificates {
 pub enum Update {
     /// The directory as of now.
     Snapshot(Arc<Directory>),
+    /// Who may do what from now on. Calls under way are not judged again.
+    Policy(Arc<PolicySnapshot>),
     /// The registry was asked just now and does not know it; with the nearest client IDs that it does know.
     Missing(Lookup, Arc<[String]>),
     /// The registry could not be asked; the text says why, fit for a client's eyes.
@@ -78,6 +85,8 @@ pub struct ControlLink {
     pub local: tokio::sync::mpsc::Sender<UnixStream>,
     /// Finished calls, where the access log is on. A full queue costs records, which are counted.
     pub access: Option<tokio::sync::mpsc::Sender<AccessRecord>>,
+    /// What the policy refused, and what it decided on administration. Lost and counted likewise.
+    pub notices: tokio::sync::mpsc::Sender<Notice>,
 }
 
 /// One finished call, for the access log.
@@ -89,6 +98,8 @@ pub struct AccessRecord {
     pub method: Option<Arc<str>>,
     /// Consul service, if the call got as far.
     pub service: Option<Arc<str>>,
+    /// Who made it, if that was proved.
+    pub principal: Option<Arc<Principal>>,
     /// The gRPC status.
     pub code: u8,
     /// Who ended it: router, backend or client.
@@ -97,4 +108,53 @@ pub struct AccessRecord {
     pub reason: &'static str,
     /// From request headers to the end, in microseconds.
     pub duration_us: u64,
+}
+
+/// What the policy has to tell people.
+#[derive(Debug)]
+pub enum Notice {
+    /// A refusal, one of many perhaps.
+    Refused(Refused),
+    /// A decision on administration; each is told.
+    Audited(Audited),
+}
+
+/// One refused call.
+#[derive(Debug)]
+pub struct Refused {
+    /// The stage that refused it.
+    pub stage: Stage,
+    /// Its reason, as in `policy_rejections_total`.
+    pub why: &'static str,
+    /// Who made it, if that was proved.
+    pub principal: Option<Arc<Principal>>,
+    /// The ID that it named, if it got as far.
+    pub id: Option<Box<str>>,
+    /// Its path.
+    pub method: Box<str>,
+    /// The client's address.
+    pub source: Option<IpAddr>,
+    /// `x-request-id`, the client's or the router's.
+    pub request_id: Box<[u8]>,
+    /// Refusals of this stage on this thread since the last one that was told.
+    pub passed_over: u64,
+}
+
+/// One decision on administration.
+#[derive(Debug)]
+pub struct Audited {
+    /// Whether it was allowed.
+    pub allowed: bool,
+    /// The rule or role that decided.
+    pub decided_by: String,
+    /// Who asked.
+    pub principal: Option<Arc<Principal>>,
+    /// The ID that was named; `router` for the router itself.
+    pub id: Box<str>,
+    /// The path.
+    pub method: Box<str>,
+    /// The client's address.
+    pub source: Option<IpAddr>,
+    /// `x-request-id`, the client's or the router's.
+    pub request_id: Box<[u8]>,
 }

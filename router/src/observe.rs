@@ -16,6 +16,7 @@ pub(crate) use recorder::{Finished, Recorder};
 pub(crate) use served::Served;
 pub(crate) use tls::{Role, TlsFailure};
 
+use crate::policy::Stage;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -59,6 +60,7 @@ struct Calls {
     services: BTreeSet<Arc<str>>,
     counts: BTreeMap<CallLabels, u64>,
     failures: BTreeMap<(Outcome, u8), u64>,
+    rejections: BTreeMap<(Stage, &'static str), u64>,
     durations: BTreeMap<Arc<str>, Histogram>,
 }
 
@@ -106,6 +108,10 @@ metrics! {
     counter connections_closed_for_memory_total: "Connections closed because they did not take their output then";
     counter calls_ended_for_others_total: "Calls ended because their instance did not read them and others waited for the connection's window";
     counter access_records_lost_total: "Lines of the access log that its full queue cost";
+    counter policy_notices_lost_total: "Lines about refusals and on administration that their full queue cost";
+    counter policy_reloads_total: "Times that changed tokens, keys or rules came into force";
+    counter policy_reload_failures_total: "Times that changed tokens, keys or rules could not be used, so that the old ones hold";
+    gauge policy_limit_keys: "Principals, sources, IDs and methods whose use is remembered for the limits";
     counter downstream_read_bytes_total: "Bytes read from clients";
     counter downstream_written_bytes_total: "Bytes written to clients";
     counter upstream_read_bytes_total: "Bytes read from instances";
@@ -146,6 +152,12 @@ impl Calls {
                 ("code", &code.to_string()),
             ];
             text::sample(out, "call_failures_total", &labels, count);
+        }
+        let help = "Calls that the policy refused, by the stage that did and its reason";
+        text::family(out, "policy_rejections_total", Kind::counter, help);
+        for ((stage, reason), count) in &self.rejections {
+            let labels = [("stage", stage.as_str()), ("reason", *reason)];
+            text::sample(out, "policy_rejections_total", &labels, count);
         }
         let name = "call_duration_seconds";
         text::family(out, name, Kind::histogram, "Time from request headers to the end of the call");

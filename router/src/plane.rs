@@ -19,8 +19,9 @@ use crate::{
     directory::Directory,
     downstream::Downstream,
     keepalive::Keepalive,
-    link::{AccessRecord, Lookup, Update},
+    link::{AccessRecord, Lookup, Notice, Update},
     observe::{Metrics, Outcome, Recorder},
+    policy::{Enforced, Failures},
     route::RouteTable,
     timers::Timers,
     upstream::{Pool, Upstream},
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Lookup(Lookup),
     /// Write a line of the access log.
     Access(Box<AccessRecord>),
+    /// Write of a refusal or of a decision on administration.
+    Notice(Box<Notice>),
 }
 
 /// One connection.
@@ -70,6 +73,8 @@ pub(crate) struct Conn {
     pub(crate) peer: Option<Arc<PeerIdentity>>,
     /// The client's address, `None` of instances.
     pub(crate) source: Option<IpAddr>,
+    /// Tokens of the client that were looked at in vain.
+    pub(crate) failed_tokens: Failures,
     /// Whether the peer still answers.
     pub(crate) alive: Keepalive,
     /// Whether it is in `Plane::dirty`.
@@ -121,6 +126,8 @@ pub(crate) struct Plane {
     pub(crate) routes: Arc<RouteTable>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) directory: Arc<Directory>,
+    /// `None` while every call passes.
+    pub(crate) policy: Option<Box<Enforced>>,
     pub(crate) conns: Slab<Option<Box<Conn>>>,
     pub(crate) calls: Slab<Call>,
     /// Pools by the number of the instance's `Load`.
@@ -160,6 +167,7 @@ impl Plane {
             routes,
             metrics,
             directory: Arc::default(),
+            policy: None,
             conns: Slab::new(),
             calls: Slab::new(),
             pools: HashMap::new(),
@@ -220,6 +228,7 @@ impl Plane {
             side,
             peer: None,
             source: None,
+            failed_tokens: Failures::default(),
             alive,
             dirty: false,
             securing: false,
@@ -442,6 +451,7 @@ impl Plane {
     /// A message of the control plane. `Connection` and `Certificates` are the event loop's.
     pub(crate) fn update(&mut self, update: Update) {
         match update {
+            Update::Policy(policy) => self.policy = Enforced::of(policy),
             Update::Snapshot(directory) => self.swap_directory(directory),
             Update::Missing(lookup, nearest) => self.lookup_missing(&lookup, &nearest),
             Update::LookupFailed(lookup, why) => self.lookup_failed(&lookup, &why),

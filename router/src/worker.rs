@@ -24,6 +24,7 @@ use crate::{
     link::{Certificates, ControlLink, Lookup, Update, WorkerLink},
     observe::Metrics,
     plane::{Command, ConnKey, Plane},
+    policy::PolicySnapshot,
     route::RouteTable,
 };
 use mio::{
@@ -74,6 +75,8 @@ pub struct Setup {
     pub routes: Arc<RouteTable>,
     /// What TLS connections begin with, until [`Update::Certificates`] says otherwise.
     pub certificates: Certificates,
+    /// Who may do what, until an update says otherwise.
+    pub policy: Arc<PolicySnapshot>,
 }
 
 /// Starts `setup.config.workers` worker threads that serve the connections of `listener`, evenly. Fails if an
@@ -114,7 +117,8 @@ fn start(
     sources: SharedSources,
 ) -> io::Result<Worker> {
     let seed = rand::random::<u64>();
-    let plane = Plane::new(setup.config.clone(), setup.routes.clone(), setup.metrics.clone(), seed);
+    let mut plane = Plane::new(setup.config.clone(), setup.routes.clone(), setup.metrics.clone(), seed);
+    plane.update(Update::Policy(setup.policy.clone()));
     let event_loop = EventLoop {
         poll,
         inbox,
@@ -278,6 +282,11 @@ impl EventLoop {
                     Command::ConnectLocal { conn } => self.connect_local(conn),
                     Command::Close { conn } => self.close(conn),
                     Command::Lookup(lookup) => self.lookup(lookup),
+                    Command::Notice(notice) => {
+                        if self.control.notices.try_send(*notice).is_err() {
+                            self.metrics.policy_notices_lost_total.fetch_add(1, Relaxed);
+                        }
+                    }
                     Command::Access(record) => {
                         if let Some(access) = &self.control.access
                             && access.try_send(*record).is_err()

@@ -122,6 +122,7 @@ impl Plane {
                 request_id: call.request_id.clone(),
                 method: call.method.as_ref().map(|method| method.path.clone()),
                 service: call.service.clone(),
+                principal: call.caller.as_ref().and_then(|caller| caller.principal.clone()),
                 code,
                 origin: outcome.origin().as_str(),
                 reason: if code == 0 { "-" } else { outcome.reason() },

@@ -23,6 +23,9 @@ impl Plane {
     pub(crate) fn new_call(&mut self, down: (ConnKey, StreamId), headers: &Headers, end: bool) -> CallKey {
         self.metrics.calls_in_flight.fetch_add(1, Relaxed);
         self.next_serial += 1;
+        if let Some(policy) = self.policy.as_deref_mut() {
+            policy.begin();
+        }
         let mut request = self.take_headers();
         let mut target_header: Option<Box<[u8]>> = None;
         let mut request_id: Option<Box<[u8]>> = None;
@@ -54,6 +57,11 @@ impl Plane {
                         None => field.value.into(),
                         Some(first) => [&*first, b",", field.value].concat().into_boxed_slice(),
                     });
+                    continue;
+                }
+                b"authorization"
+                    if self.policy.as_deref_mut().is_some_and(|policy| policy.offer(field.value)) =>
+                {
                     continue;
                 }
                 // What the router says to instances, only the router says.
@@ -95,6 +103,9 @@ impl Plane {
             request_id,
             target_header,
             target: None,
+            caller: None,
+            permitted: self.policy.is_none(),
+            permit: None,
             service: None,
             peek,
             affinity: Box::default(),

@@ -4,7 +4,7 @@
 //! flags as well. Everything that reads or prints configuration goes through this table.
 
 use super::{
-    Config, LogFormat,
+    Config, LogFormat, auth,
     network::{networks, show_networks},
     parse,
 };
@@ -78,6 +78,45 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "networks whose connections may begin with a PROXY protocol v2 header: 10.0.0.0/8,127.0.0.1; off = none",
         set: |config, text| networks(text).map(|value| config.proxy_protocol = value),
         get: |config| show_networks(&config.proxy_protocol),
+    },
+    setting!("auth", "what callers have to prove: none, any (certificate or token) or both (certificate and token)", auth, auth::mode, |v: switchboard_policy::Mode| v.as_str().to_owned()),
+    Setting {
+        key: "auth_tokens",
+        help: "TOML file of static tokens; off = none",
+        set: |config, text| auth::path(text).map(|value| config.auth_tokens = value),
+        get: |config| auth::show_path(config.auth_tokens.as_ref()),
+    },
+    Setting {
+        key: "auth_jwt_keys",
+        help: "keys that may sign tokens: file or URL of a JWKS, PEM file of public keys, or *.secret file for HS*; off = none",
+        set: |config, text| auth::keys(text).map(|value| config.auth_jwt_keys = value),
+        get: |config| auth::show_keys(config.auth_jwt_keys.as_ref()),
+    },
+    Setting {
+        key: "auth_jwt_issuer",
+        help: "who must have issued a signed token (iss); off = anyone whose key is known",
+        set: |config, text| auth::text(text).map(|value| config.auth_jwt_issuer = value),
+        get: |config| config.auth_jwt_issuer.clone().unwrap_or_else(|| "off".to_owned()),
+    },
+    Setting {
+        key: "auth_jwt_audience",
+        help: "whom a signed token must be for (aud), one of these, with commas between; needed with auth_jwt_keys",
+        set: |config, text| auth::list(text).map(|value| config.auth_jwt_audience = value),
+        get: |config| auth::show_list(&config.auth_jwt_audience),
+    },
+    setting!("auth_jwt_leeway", "by how much the issuer's clock may differ", auth_jwt_leeway, parse::duration, parse::show_duration),
+    Setting {
+        key: "auth_jwt_roles_claim",
+        help: "the claim of a signed token that holds roles",
+        set: |config, text| { config.auth_jwt_roles_claim = text.to_owned(); Ok(()) },
+        get: |config| config.auth_jwt_roles_claim.clone(),
+    },
+    setting!("forward_authorization", "pass the header authorization to backends though the router has read it", forward_authorization, parse::switch, parse::show_switch),
+    Setting {
+        key: "policy",
+        help: "TOML file of rules and limits; off = none",
+        set: |config, text| auth::path(text).map(|value| config.policy = value),
+        get: |config| auth::show_path(config.policy.as_ref()),
     },
     setting!("peek_max_bytes", "bytes of the first message that are searched for the ID", peek_max_bytes, parse::bytes, |v: usize| v.to_string()),
     setting!("replay_max_bytes", "bytes of a call kept for its one safe retry", replay_max_bytes, parse::bytes, |v: usize| v.to_string()),

@@ -49,6 +49,18 @@ pub(super) struct Shown {
     pub(super) connections: Connections,
 }
 
+/// The port shows the directory and asks nobody who they are: it is for the machine itself.
+pub(super) fn warn_if_exposed(listener: &std::net::TcpListener) {
+    if let Ok(addr) = listener.local_addr()
+        && !addr.ip().is_loopback()
+    {
+        tracing::warn!(
+            %addr,
+            "the admin port can be reached from other machines and asks nobody for credentials: bind it to 127.0.0.1, or keep others out"
+        );
+    }
+}
+
 /// Serves until the task is dropped.
 pub(super) async fn serve(listener: TcpListener, shown: Arc<Shown>) {
     let router = Router::new()

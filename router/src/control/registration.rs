@@ -3,7 +3,7 @@
 use super::Phase;
 use crate::config::{Advertise, Config};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use switchboard_registry::{Client, Lease, Registration};
+use switchboard_registry::{Check, Client, Lease, Registration};
 use tokio::{net::UdpSocket, sync::watch, time::sleep};
 use tracing::warn;
 
@@ -35,9 +35,9 @@ pub(super) async fn keep(
 
 fn registration(config: &Config, addr: SocketAddr) -> Registration {
     let host = &config.hostname;
-    let entry = Registration::new(SERVICE, addr.ip().to_string(), addr.port());
+    let target = addr.to_string();
     Registration {
-        check: entry.check.with_tls(config.serves_tls()),
+        check: if config.serves_tls() { Check::grpcs(target) } else { Check::grpc(target) },
         id: format!("{SERVICE}-{host}-{}", addr.port()),
         tags: vec![SERVICE.to_owned(), format!("instance:{host}")],
         meta: [("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),

@@ -4,6 +4,7 @@
 //! tonic server answers on the other. There is no listener, so nothing but a worker thread can get here. Methods of
 //! these services that belong to backends never arrive; asked for all the same, they are unimplemented.
 
+mod caller;
 mod health;
 mod list;
 mod register;
@@ -17,7 +18,7 @@ use super::{
     instances::Instances,
     reads::{Reads, Reason},
 };
-use crate::{directory::Clock, error::Error};
+use crate::{directory::Clock, error::Error, policy::PolicySnapshot};
 use std::{os::unix::net::UnixStream, sync::Arc};
 use switchboard_proto::agentplatform::{
     AgentInfo, ListAgentsRequest, ListAgentsResponse, ListToolsRequest, ListToolsResponse,
@@ -54,6 +55,7 @@ pub(crate) struct Services {
     phase: watch::Receiver<Phase>,
     clock: Clock,
     askers: Askers,
+    policy: watch::Receiver<Arc<PolicySnapshot>>,
 }
 
 impl Services {
@@ -64,8 +66,9 @@ impl Services {
         phase: watch::Receiver<Phase>,
         clock: Clock,
         dial: Dial,
+        policy: watch::Receiver<Arc<PolicySnapshot>>,
     ) -> Self {
-        Services { reads, view, phase, clock, askers: Askers::new(dial) }
+        Services { reads, view, phase, clock, askers: Askers::new(dial), policy }
     }
 
     /// The instances of a service: from its watch, or else read.
@@ -144,9 +147,9 @@ impl AgentService for Services {
         &self,
         request: Request<AgentInfo>,
     ) -> Result<Response<RegistrationResponse>, Status> {
-        let info = request.into_inner();
+        let (caller, info) = (self.caller(request.metadata()), request.into_inner());
         let (id, endpoint) = (info.agent_id.clone(), info.endpoint.clone());
-        self.register(Kind::Agent, &id, &endpoint, register::agent(info)).await
+        self.register(&caller, Kind::Agent, &id, &endpoint, register::agent(info)).await
     }
 
     async fn list_agents(
@@ -176,9 +179,9 @@ impl ToolService for Services {
         &self,
         request: Request<ToolInfo>,
     ) -> Result<Response<RegistrationResponse>, Status> {
-        let info = request.into_inner();
+        let (caller, info) = (self.caller(request.metadata()), request.into_inner());
         let (id, endpoint) = (info.tool_id.clone(), info.endpoint.clone());
-        self.register(Kind::Tool, &id, &endpoint, register::tool(info)).await
+        self.register(&caller, Kind::Tool, &id, &endpoint, register::tool(info)).await
     }
 }
 

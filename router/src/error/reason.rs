@@ -72,12 +72,27 @@ reasons! {
     MEMORY_HELD ResourceExhausted "Calls hold more than `memory_budget`, and this one held most" "Read answers faster, send less ahead, or raise the budget";
     NOT_READ ResourceExhausted "The instance did not read the call's messages for `starved_after`, and others waited for them" "Send when it reads";
     ROUTER_SHUTDOWN Unavailable "The router ended and the call outlasted its drain" "Call again";
+    CREDENTIALS_MISSING Unauthenticated "The router asks for a certificate, a token or both, and the call lacks one" "Connect with a client certificate, or send `authorization: Bearer <token>`";
+    CREDENTIALS_INVALID Unauthenticated "The token or the certificate is not believed; `problem` says why" "Get a new one, for this router";
+    CREDENTIALS_EXPIRED Unauthenticated "The token or the certificate is no longer valid, or not yet" "Get a new one; see whether the clocks agree";
+    TOO_MANY_BAD_CREDENTIALS ResourceExhausted "The connection sent so many bad tokens that the next one is not looked at for a while" "Get a good one, then call again after the pause given";
+    PERMISSION_DENIED PermissionDenied "The caller is known and may not make this call, whether or not there is such an ID" "See `switchboard auth explain`, then the policy file";
+    REGISTRATION_DENIED PermissionDenied "The caller may not register this service" "Register with the role backend, or with the certificate of that service";
+    RATE_LIMITED ResourceExhausted "More calls per time than one principal, source, ID or method may have" "Call again after the pause given, more slowly";
+    CONCURRENCY_LIMITED ResourceExhausted "More calls in flight than one principal, source, ID or method may have" "Call again when others have ended";
     ENDPOINT_ILL_FORMED InvalidArgument "The endpoint of a registration is none" "Use `host:port`";
     LIST_TOO_LONG ResourceExhausted "More services match a list than `max_services`" "Narrow it with a filter that is a part of the ID";
     TASK_ID_MISSING InvalidArgument "A task's status was asked for without its ID" "Set `task_id`";
     TOO_MANY_WORKERS InvalidArgument "More workers are registered than `max_services`, so they are not all asked" "Say whose task it is in `worker_id`";
     TASK_UNKNOWN NotFound "No worker knows the task" "Name its worker; see how long it keeps its history";
     WORKERS_UNREACHABLE Unavailable "No worker knows the task, and some did not answer" "Call again";
+}
+
+impl Reason {
+    /// Whether the limit is one of the caller's behaviour, not of what there is.
+    pub(super) fn is_of_the_caller(self) -> bool {
+        matches!(self, Self::TOO_MANY_BAD_CREDENTIALS | Self::RATE_LIMITED | Self::CONCURRENCY_LIMITED)
+    }
 }
 
 impl fmt::Display for Reason {

@@ -4,7 +4,7 @@ use super::{
     CallLabels, Calls, Histogram, MAX_SERVICES, Metrics, Origin, Outcome,
     served::{BROKEN, Counted},
 };
-use crate::directory::Load;
+use crate::{directory::Load, policy::Stage};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError},
@@ -36,6 +36,7 @@ const UNKNOWN: u8 = 2;
 pub(crate) struct Recorder {
     counts: HashMap<(usize, usize, u8, Origin), (CallLabels, u64)>,
     failures: HashMap<(Outcome, u8), u64>,
+    rejections: HashMap<(Stage, &'static str), u64>,
     durations: HashMap<usize, (Arc<str>, Histogram)>,
     instances: HashMap<usize, (Arc<Load>, Counted)>,
     none: Arc<str>,
@@ -47,6 +48,7 @@ impl Recorder {
         Recorder {
             counts: HashMap::new(),
             failures: HashMap::new(),
+            rejections: HashMap::new(),
             durations: HashMap::new(),
             instances: HashMap::new(),
             none: "none".into(),
@@ -91,6 +93,11 @@ impl Recorder {
         counted.failures += 1;
     }
 
+    /// Notes a call that a stage of the policy refused.
+    pub(crate) fn rejected(&mut self, stage: Stage, why: &'static str) {
+        *self.rejections.entry((stage, why)).or_insert(0) += 1;
+    }
+
     fn instance(&mut self, load: &Arc<Load>) -> &mut Counted {
         let new = || (load.clone(), Counted::default());
         &mut self.instances.entry(Arc::as_ptr(load) as usize).or_insert_with(new).1
@@ -111,6 +118,9 @@ impl Recorder {
         }
         for (key, count) in self.failures.drain() {
             *calls.failures.entry(key).or_insert(0) += count;
+        }
+        for (key, count) in self.rejections.drain() {
+            *calls.rejections.entry(key).or_insert(0) += count;
         }
         for (_, (service, local)) in self.durations.drain() {
             let service = bounded(&mut calls, service, &self.other);

@@ -1,6 +1,8 @@
 //! Behaviour of the data plane: real sockets, scripted peers on both sides, one file per behaviour.
 
 mod affinity;
+mod auth;
+mod authorization;
 mod back_pressure;
 mod balance;
 mod broken_clients;
@@ -28,6 +30,7 @@ mod metadata;
 mod metrics;
 mod parked;
 mod proxy_protocol;
+mod rate_limits;
 mod replaced_instance;
 mod request_id;
 mod retry;

@@ -3,6 +3,7 @@
 mod backend;
 mod client;
 mod grpc;
+mod policy;
 mod router;
 pub(crate) mod tls;
 mod wire;
@@ -10,6 +11,7 @@ mod wire;
 pub(crate) use backend::{Backend, Incoming};
 pub(crate) use client::{Answer, Call, Client, Response};
 pub(crate) use grpc::{Gone, frame, task, tool};
+pub(crate) use policy::{PolicyFiles, bearer};
 pub(crate) use router::{Instance, Reply, TestRouter};
 pub(crate) use wire::{Peer, Wire};
 

@@ -2,7 +2,7 @@
 //!
 //! Nobody keeps such an entry alive but the registry's own check of the endpoint, which also removes it.
 
-use super::Services;
+use super::{Services, caller::Caller};
 use crate::error::{Error, Reason};
 use std::net::IpAddr;
 use switchboard_proto::agentplatform::{AgentInfo, RegistrationResponse, ToolInfo};
@@ -17,6 +17,7 @@ impl Services {
     /// Registers one instance of `id` at `endpoint` (`host:port`).
     pub(super) async fn register(
         &self,
+        caller: &Caller,
         kind: Kind,
         id: &str,
         endpoint: &str,
@@ -29,6 +30,14 @@ impl Services {
         let mut registration = Registration::new(id.service(), host, port);
         registration.tags = vec![kind.to_string()];
         registration.meta = Description { kind: Some(kind), ..description }.encode();
+        let service = id.service();
+        let allowed = caller.grants.may_register(&service);
+        caller.audit(allowed, &format!("registration of {id} at {endpoint}"));
+        if !allowed {
+            return Err(
+                Error::registration_denied(caller.principal.as_ref(), &id.to_string(), &service).into()
+            );
+        }
         let answer = self.reads.client().register(&registration).await;
         if let Err(switchboard_registry::Error::Name { reason, .. }) = &answer {
             return Err(Error::invalid_field(Reason::ENDPOINT_ILL_FORMED, "endpoint", reason).into());

@@ -42,7 +42,9 @@ impl Rig {
         let reads = Arc::new(Reads::new(client.clone(), Arc::new(Freshness::new(clock)), &config));
         let (view, views) = watch::channel(Arc::new(View::default()));
         let (phase, phases) = watch::channel(Phase::Running);
-        let services = Arc::new(Services::new(reads, views, phases, clock, Dial::clear()));
+        let policy = Arc::new(PolicySnapshot::load(&config, None, None).unwrap());
+        let (_policies, policy) = watch::channel(policy);
+        let services = Arc::new(Services::new(reads, views, phases, clock, Dial::clear(), policy));
         Rig { registry: Some(registry), client, services, phase, _view: view }
     }
 

@@ -51,7 +51,7 @@ impl World {
                         }
                     }
                     Command::Lookup(lookup) => self.look_up(lookup),
-                    Command::Access(_) => {}
+                    Command::Access(_) | Command::Notice(_) => {}
                 }
             }
         }

@@ -11,8 +11,9 @@ use std::{
 use switchboard_router::{
     Config,
     directory::{Clock, Directory, Endpoint, Hedge, Limits, Load, Service, Strategy, Usage, nearest},
-    link::{Certificates, ControlLink, Lookup, Update, WorkerLink},
+    link::{Certificates, ControlLink, Lookup, Notice, Update, WorkerLink},
     observe::Metrics,
+    policy::PolicySnapshot,
     route::RouteTable,
     worker::{self, Setup, Worker},
 };
@@ -24,11 +25,15 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// A running data plane. Dropping it stops it.
 pub(crate) struct TestRouter {
     pub(crate) addr: SocketAddr,
+    config: Arc<Config>,
+    policy: Mutex<Arc<PolicySnapshot>>,
     table: Arc<Mutex<Table>>,
     metrics: Arc<Metrics>,
     workers: Vec<Worker>,
     /// Sockets on which the router calls its own services.
     local: tokio::sync::Mutex<mpsc::Receiver<UnixStream>>,
+    /// What the policy has to tell people.
+    told: Mutex<mpsc::Receiver<Notice>>,
 }
 
 /// An instance as the table holds it.
@@ -112,15 +117,20 @@ impl TestRouter {
         let addr = listener.local_addr().expect("it is bound");
         let (lookups, mut asked) = mpsc::channel(64);
         let (local, sockets) = mpsc::channel(8);
+        let (notices, told) = mpsc::channel(64);
+        let policy =
+            Arc::new(PolicySnapshot::load(&config, None, None).expect("the policy's files are good"));
         let metrics = Arc::new(Metrics::default());
         let routes = RouteTable::from_descriptor_set(switchboard_proto::DESCRIPTOR_SET);
+        let config = Arc::new(config);
         let setup = Setup {
-            config: Arc::new(config),
+            config: config.clone(),
             clock: Clock::start(),
-            control: ControlLink { lookups, local, access: None },
+            control: ControlLink { lookups, local, access: None, notices },
             metrics: metrics.clone(),
             routes: Arc::new(routes.expect("the contract has valid routes")),
             certificates,
+            policy: policy.clone(),
         };
         let workers = worker::spawn_all(&setup, listener).expect("threads can be made");
         let table = Arc::new(Mutex::new(Table {
@@ -144,7 +154,16 @@ impl TestRouter {
                 locked(&answers).answer(lookup);
             }
         });
-        TestRouter { addr, table, metrics, workers, local: tokio::sync::Mutex::new(sockets) }
+        TestRouter {
+            addr,
+            config,
+            policy: Mutex::new(policy),
+            table,
+            metrics,
+            workers,
+            local: tokio::sync::Mutex::new(sockets),
+            told: Mutex::new(told),
+        }
     }
 
     /// Sets a service's healthy instances, by address.
@@ -221,6 +240,27 @@ impl TestRouter {
         for worker in &self.workers {
             assert!(worker.link.send(update()), "a worker thread ended");
         }
+    }
+
+    /// Has the worker threads take the files of tokens, keys and rules as they are now.
+    pub(crate) fn reload_policy(&self) {
+        let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = PolicySnapshot::load(&self.config, None, Some(&policy));
+        *policy = Arc::new(loaded.expect("the files are good"));
+        self.send(|| Update::Policy(policy.clone()));
+    }
+
+    /// The policy's next notice.
+    pub(crate) async fn notice(&self) -> Notice {
+        let mut next = None;
+        until(true, || {
+            next = next
+                .take()
+                .or_else(|| self.told.lock().unwrap_or_else(PoisonError::into_inner).try_recv().ok());
+            next.is_some()
+        })
+        .await;
+        next.expect("it is there")
     }
 
     /// Publishes the directory again, unchanged.
