@@ -2,17 +2,23 @@
 
 mod limits;
 mod repeats;
+mod security;
 
 use crate::advertise::host_name;
 use crate::presence::{Entry, Presence};
-use crate::running::{Drain, Running};
+use crate::running::{Drain, Running, Tended};
 use crate::server::{self, GrpcService};
-use crate::signals::Signals;
+use crate::signals::{Signals, on_hangup};
+use crate::stack::{self, Metrics, Shared};
 use crate::{Advertise, Error, Options, connection, env};
+use rustls::ServerConfig;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+use switchboard_policy::Settings;
 use switchboard_registry::{Client, ClientId, Config, Description, Kind, Parameter};
 use switchboard_telemetry::Telemetry;
+use switchboard_transport::{Loaded, ServerTls, Watched};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tonic::service::RoutesBuilder;
@@ -43,6 +49,11 @@ pub struct Backend {
     advertise: Option<Advertise>,
     drain: Drain,
     log_json: bool,
+    tls: Option<ServerTls>,
+    tls_source: Option<Watched<Loaded<ServerConfig>>>,
+    policy: Option<Settings>,
+    /// What the flags say of TLS and policy.
+    flags: Options,
 }
 
 impl Backend {
@@ -78,6 +89,10 @@ impl Backend {
             advertise: None,
             drain: Drain { wait: DRAIN_WAIT, limit: DRAIN_LIMIT },
             log_json: false,
+            tls: None,
+            tls_source: None,
+            policy: None,
+            flags: Options::default(),
         }
     }
 
@@ -201,7 +216,8 @@ impl Backend {
 
     /// Applies flags, above all that was set before.
     pub fn options(mut self, options: Options) -> Self {
-        let Options { listen, consul, advertise, drain, log_json } = options;
+        self.flags = options.clone();
+        let Options { listen, consul, advertise, drain, log_json, .. } = options;
         self.listen = listen.or(self.listen);
         self.consul = consul.or(self.consul);
         self.advertise = advertise.or(self.advertise);
@@ -221,6 +237,7 @@ impl Backend {
             filter: env::log_filter(),
             ..Telemetry::new(id.as_str())
         });
+        stack::log_panics();
         let mut signals = Signals::install()?;
         let services = self.services.join(", ");
         let version = self.description.version.clone();
@@ -231,6 +248,11 @@ impl Backend {
             "{services} on {}, registering with {registry}; call it as {id:?}",
             running.addr(),
         );
+        let files = running.files.clone();
+        let _reloading = Tended(tokio::spawn(on_hangup(move || {
+            info!("SIGHUP: looking at certificates, tokens and policy");
+            files.reload();
+        })?));
         let signal = signals.next().await;
         info!("{signal}: leaving; a second signal ends the process at once");
         // Dropping the shutdown cuts the calls, which is what the second signal asks for.
@@ -262,6 +284,8 @@ impl Backend {
         let listen = self.listen.map_or_else(|| env::listen(self.kind, self.default_port), Ok)?;
         let registry = config.address.clone();
         let client = Client::new(config)?;
+        let files = security::files(self.tls, self.tls_source, self.policy, &self.flags)?;
+        let speaks_tls = files.tls.is_some();
 
         let sets = self.reflection.then_some(self.descriptor_sets.as_slice());
         let (routes, health) = server::complete(self.routes, self.services, sets).await?;
@@ -271,13 +295,17 @@ impl Backend {
         let (alive, connections_alive) = watch::channel(());
         let (stop, stopped) = oneshot::channel();
         // Ends with `stop`; a dropped `stop` counts as one, so that no server outlives its `Running`.
+        let metrics = Arc::new(Metrics::default());
+        let shared = Shared { id: id.to_string(), gate: files.gate.clone(), metrics: metrics.clone() };
+        let incoming =
+            connection::accept(listener, files.tls.clone(), metrics.handshakes.clone(), connections_alive);
         let server = tokio::spawn(
             server::server()
+                .layer(stack::layer(Arc::new(shared)))
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(connection::accept(listener, connections_alive), async {
-                    stopped.await.unwrap_or(())
-                }),
+                .serve_with_incoming_shutdown(incoming, async { stopped.await.unwrap_or(()) }),
         );
+        let tended = Tended(tokio::spawn(files.clone().tend()));
 
         let (service, host) = (id.service(), host_name());
         let instance = format!("{service}-{host}-{}", addr.port());
@@ -296,11 +324,24 @@ impl Backend {
             meta: self.description.encode(),
             advertise,
             listen: addr,
+            tls: speaks_tls,
         };
         let presence = Presence::keep(client, entry);
         let id = id.to_string();
-        let running =
-            Running { id, instance, addr, presence, health, drain: self.drain, stop, alive, server };
+        let running = Running {
+            id,
+            instance,
+            addr,
+            presence,
+            health,
+            drain: self.drain,
+            stop,
+            alive,
+            server,
+            files,
+            metrics,
+            _tended: tended,
+        };
         Ok((running, registry))
     }
 

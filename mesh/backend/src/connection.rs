@@ -1,18 +1,23 @@
-//! Accepting connections, and a TCP stream that can be cut from outside.
+//! Accepting connections, plain or over TLS, and streams that can be cut from outside.
 //!
 //! Tonic ends connections only when their calls have ended. Beyond the drain limit that is too late, and in
 //! a process that goes on living (a test, `switchboard dev`) nothing else would ever end them.
 
+use crate::handshake::{HandshakeCounts, Handshakes, Met};
 use futures_util::{Stream, StreamExt, stream};
+use rustls::ServerConfig;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use switchboard_transport::{Loaded, PeerIdentity, Watched};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::warn;
 
@@ -24,41 +29,131 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Accepts connections until dropped, which closes the listener. All of them end once `alive`'s sender is gone.
 pub(crate) fn accept(
     listener: TcpListener,
+    tls: Option<Watched<Loaded<ServerConfig>>>,
+    counts: Arc<HandshakeCounts>,
     alive: watch::Receiver<()>,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    stream::unfold((listener, slots, alive), async |(listener, slots, alive)| {
-        // Nobody closes the semaphore.
-        let slot = slots.clone().acquire_owned().await.ok()?;
-        let tcp = loop {
-            match listener.accept().await {
-                Ok((tcp, _)) => break tcp,
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        };
-        // Without it small responses wait for the peer's delayed acknowledgement.
-        let _ = tcp.set_nodelay(true);
-        let connection = Connection::new(tcp, alive.clone(), slot);
-        Some((Ok(connection), (listener, slots, alive)))
+    let door = Door {
+        listener,
+        slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        handshakes: tls.map(|tls| Handshakes::new(tls, counts)),
+    };
+    stream::unfold((door, alive), async |(mut door, alive)| {
+        let (io, peer, slot) = door.next().await;
+        let connection = Connection::new(io, peer, alive.clone(), slot);
+        Some((Ok(connection), (door, alive)))
     })
     .boxed()
 }
 
-/// A TCP stream that fails with `ConnectionAborted` once it was cut.
+/// Where connections come in, and wait until they have proved themselves.
+struct Door {
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+    handshakes: Option<Handshakes>,
+}
+
+impl Door {
+    async fn next(&mut self) -> (Io, Option<Arc<PeerIdentity>>, OwnedSemaphorePermit) {
+        loop {
+            let Some(handshakes) = &mut self.handshakes else {
+                let (tcp, _, slot) = accept_tcp(&self.listener, &self.slots).await;
+                return (Io::Plain(tcp), None, slot);
+            };
+            tokio::select! {
+                (tcp, from, slot) = accept_tcp(&self.listener, &self.slots) => {
+                    handshakes.begin(tcp, from, slot);
+                }
+                Met { stream, peer, slot } = handshakes.next() => {
+                    return (Io::Tls(Box::new(stream)), peer, slot);
+                }
+            }
+        }
+    }
+}
+
+/// Accepts one connection once there is room for it. Cancel safe: what was not returned was not accepted.
+async fn accept_tcp(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let Ok(slot) = slots.clone().acquire_owned().await else {
+        // Nobody closes the semaphore.
+        return std::future::pending().await;
+    };
+    loop {
+        match listener.accept().await {
+            Ok((tcp, from)) => {
+                // Without it small responses wait for the peer's delayed acknowledgement.
+                let _ = tcp.set_nodelay(true);
+                return (tcp, from, slot);
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What carries the bytes.
+enum Io {
+    Plain(TcpStream),
+    /// Boxed: a session is a kilobyte, and most of it is not touched on the way.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Io {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Io::Plain(tcp) => tcp,
+            Io::Tls(tls) => tls.get_ref().0,
+        }
+    }
+}
+
+/// Calls the same method of whichever stream there is.
+macro_rules! forward {
+    ($self:ident, $io:ident => $call:expr) => {
+        match &mut $self.io {
+            Io::Plain($io) => {
+                let $io = Pin::new($io);
+                $call
+            }
+            Io::Tls($io) => {
+                let $io = Pin::new($io.as_mut());
+                $call
+            }
+        }
+    };
+}
+
+/// What requests carry of their connection, as an extension.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionInfo {
+    /// Who is at the other end, if it showed a certificate.
+    pub(crate) peer: Option<Arc<PeerIdentity>>,
+    pub(crate) tcp: TcpConnectInfo,
+}
+
+/// A stream that fails with `ConnectionAborted` once it was cut.
 pub(crate) struct Connection {
-    tcp: TcpStream,
+    io: Io,
+    peer: Option<Arc<PeerIdentity>>,
     /// Completes when the sender of `alive` is gone; `None` after that.
     cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(tcp: TcpStream, mut alive: watch::Receiver<()>, slot: OwnedSemaphorePermit) -> Self {
+    fn new(
+        io: Io,
+        peer: Option<Arc<PeerIdentity>>,
+        mut alive: watch::Receiver<()>,
+        slot: OwnedSemaphorePermit,
+    ) -> Self {
         let cut = Box::pin(async move { while alive.changed().await.is_ok() {} });
-        Self { tcp, cut: Some(cut), _slot: slot }
+        Self { io, peer, cut: Some(cut), _slot: slot }
     }
 
     /// Fails once cut; otherwise leaves the task registered to be woken by the cut.
@@ -80,14 +175,14 @@ impl AsyncRead for Connection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(cx)?;
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        forward!(self, io => io.poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        forward!(self, io => io.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -96,26 +191,29 @@ impl AsyncWrite for Connection {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+        forward!(self, io => io.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        match &self.io {
+            Io::Plain(tcp) => tcp.is_write_vectored(),
+            Io::Tls(tls) => tls.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        forward!(self, io => io.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        forward!(self, io => io.poll_shutdown(cx))
     }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = ConnectionInfo;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.tcp.connect_info()
+    fn connect_info(&self) -> ConnectionInfo {
+        ConnectionInfo { peer: self.peer.clone(), tcp: self.io.tcp().connect_info() }
     }
 }

@@ -4,12 +4,20 @@
 
 use crate::{Advertise, Error};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
+use switchboard_policy::{Mode, Settings};
 use switchboard_registry::{Config, Kind};
+use switchboard_transport::{ClientAuth, ServerTls};
 
 const LISTEN: &str = "SWITCHBOARD_LISTEN";
 const ADVERTISE: &str = "SWITCHBOARD_ADVERTISE";
 const CONSUL: &str = "SWITCHBOARD_CONSUL_ADDR";
+const AUTH: &str = "SWITCHBOARD_AUTH";
+const TLS_CERT: &str = "SWITCHBOARD_TLS_CERT";
+const TLS_KEY: &str = "SWITCHBOARD_TLS_KEY";
+const TLS_CLIENT_CA: &str = "SWITCHBOARD_TLS_CLIENT_CA";
+const TLS_CLIENT_AUTH: &str = "SWITCHBOARD_TLS_CLIENT_AUTH";
 
 /// The flags that all backends share; flatten them into a clap parser.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
@@ -32,6 +40,24 @@ pub struct Options {
     /// Log JSON objects instead of lines for people; RUST_LOG sets the level, for example `debug`
     #[arg(long)]
     pub log_json: bool,
+    /// Serve TLS only, with this PEM certificate chain, read anew when it changes [env: SWITCHBOARD_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM private key of the certificate [env: SWITCHBOARD_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// PEM authorities of callers' certificates; from then on only the router, and who proves who it is, may call
+    /// [env: SWITCHBOARD_TLS_CLIENT_CA]
+    #[arg(long, value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether callers must show a certificate: none, optional or required; the registry's checks have none
+    /// [env: SWITCHBOARD_TLS_CLIENT_AUTH] [default: optional]
+    #[arg(long, value_name = "WHEN")]
+    pub tls_client_auth: Option<ClientAuth>,
+    /// Rules and limits of callers [env: SWITCHBOARD_POLICY; credentials by SWITCHBOARD_AUTH, SWITCHBOARD_AUTH_TOKENS,
+    /// SWITCHBOARD_AUTH_JWT_KEYS and so on, as the router's]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
 }
 
 fn parse_listen(text: &str) -> Result<SocketAddr, Error> {
@@ -93,6 +119,65 @@ pub(crate) fn advertise() -> Result<Advertise, Error> {
     variable(ADVERTISE).map_or(Ok(Advertise::Auto), |text| text.parse())
 }
 
+/// Gives the files of the TLS listener, flags above variables; `None` if neither names a certificate.
+pub(crate) fn tls(options: &Options) -> Result<Option<ServerTls>, Error> {
+    tls_from(variable, options)
+}
+
+fn tls_from(get: impl Fn(&str) -> Option<String>, options: &Options) -> Result<Option<ServerTls>, Error> {
+    let file = |flag: &Option<PathBuf>, name| flag.clone().or_else(|| get(name).map(PathBuf::from));
+    let (cert, key) = (file(&options.tls_cert, TLS_CERT), file(&options.tls_key, TLS_KEY));
+    let client_ca = file(&options.tls_client_ca, TLS_CLIENT_CA);
+    let client_auth = match (options.tls_client_auth, get(TLS_CLIENT_AUTH)) {
+        (Some(auth), _) => Some(auth),
+        (None, Some(text)) => Some(text.parse().map_err(|_| Error::Setting {
+            setting: TLS_CLIENT_AUTH,
+            value: text,
+            expected: "none, optional or required",
+        })?),
+        (None, None) => None,
+    };
+    // What is half said must not end as a port without TLS.
+    let needs = |setting, missing| Err(Error::Incomplete { setting, missing });
+    match (cert, key) {
+        (Some(_), None) => needs(TLS_CERT, TLS_KEY),
+        (None, Some(_)) => needs(TLS_KEY, TLS_CERT),
+        (None, None) if client_ca.is_some() => needs(TLS_CLIENT_CA, TLS_CERT),
+        (None, None) if client_auth.is_some_and(|auth| auth != ClientAuth::None) => {
+            needs(TLS_CLIENT_AUTH, TLS_CERT)
+        }
+        (None, None) => Ok(None),
+        (Some(_), Some(_))
+            if client_ca.is_none() && client_auth.is_some_and(|auth| auth != ClientAuth::None) =>
+        {
+            needs(TLS_CLIENT_AUTH, TLS_CLIENT_CA)
+        }
+        (Some(cert), Some(key)) => {
+            Ok(Some(ServerTls { cert, key, client_ca, client_auth: client_auth.unwrap_or_default() }))
+        }
+    }
+}
+
+/// Gives what callers have to prove and may do. `client_certificates`: the listener asks for them, and nobody but the
+/// router is to be believed without proof then.
+pub(crate) fn policy(options: &Options, client_certificates: bool) -> Result<Settings, Error> {
+    policy_from(variable, options, client_certificates)
+}
+
+fn policy_from(
+    get: impl Fn(&str) -> Option<String>,
+    options: &Options,
+    client_certificates: bool,
+) -> Result<Settings, Error> {
+    let mut settings = Settings::from_vars(&get)?;
+    if client_certificates && get(AUTH).is_none() {
+        settings.mode = Mode::Any;
+    }
+    settings.policy = options.policy.clone().or(settings.policy);
+    settings.check(client_certificates)?;
+    Ok(settings)
+}
+
 /// Gives the log filter.
 pub(crate) fn log_filter() -> Option<String> {
     variable("RUST_LOG")
@@ -110,10 +195,57 @@ fn variable(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Options, listen_from, parse_listen, parse_seconds};
+    use super::{Options, listen_from, parse_listen, parse_seconds, policy_from, tls_from};
     use clap::{Args as _, FromArgMatches as _};
     use std::time::Duration;
+    use switchboard_policy::Mode;
     use switchboard_registry::Kind;
+    use switchboard_transport::ClientAuth;
+
+    fn variables(vars: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        |name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn what_is_half_said_of_tls_is_refused() {
+        let tls = |vars: &[(&str, &str)]| {
+            tls_from(variables(vars), &Options::default()).map_err(|error| error.to_string())
+        };
+        let (cert, key) = (("SWITCHBOARD_TLS_CERT", "c"), ("SWITCHBOARD_TLS_KEY", "k"));
+        let ca = ("SWITCHBOARD_TLS_CLIENT_CA", "ca");
+        let auth = |when| ("SWITCHBOARD_TLS_CLIENT_AUTH", when);
+        assert_eq!(tls(&[]).unwrap(), None);
+        assert_eq!(tls(&[auth("none")]).unwrap(), None);
+        assert_eq!(tls(&[cert, key]).unwrap().unwrap().client_ca, None);
+        let all = tls(&[cert, key, ca]).unwrap().unwrap();
+        assert_eq!((all.client_auth, all.client_ca), (ClientAuth::Optional, Some("ca".into())));
+        assert_eq!(
+            tls(&[cert, key, ca, auth("required")]).unwrap().unwrap().client_auth,
+            ClientAuth::Required
+        );
+        for (vars, missing) in [
+            (&[cert][..], "SWITCHBOARD_TLS_KEY"),
+            (&[key], "SWITCHBOARD_TLS_CERT"),
+            (&[ca], "SWITCHBOARD_TLS_CERT"),
+            (&[auth("required")], "SWITCHBOARD_TLS_CERT"),
+            (&[cert, key, auth("required")], "SWITCHBOARD_TLS_CLIENT_CA"),
+            (&[cert, key, ca, auth("maybe")], "none, optional or required"),
+        ] {
+            let error = tls(vars).unwrap_err();
+            assert!(error.contains(missing), "{vars:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn who_asks_for_certificates_asks_everybody_unless_told_otherwise() {
+        let mode = |vars: &[(&str, &str)], certificates| {
+            policy_from(variables(vars), &Options::default(), certificates).map(|settings| settings.mode)
+        };
+        assert_eq!(mode(&[], false).unwrap(), Mode::None);
+        assert_eq!(mode(&[], true).unwrap(), Mode::Any);
+        assert_eq!(mode(&[("SWITCHBOARD_AUTH", "none")], true).unwrap(), Mode::None);
+        assert!(mode(&[("SWITCHBOARD_AUTH", "any")], false).is_err(), "nobody could prove anything");
+    }
 
     #[test]
     fn an_address_may_be_a_port_alone() {

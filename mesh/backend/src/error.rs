@@ -25,6 +25,20 @@ pub enum Error {
         /// What is allowed.
         expected: &'static str,
     },
+    /// A setting needs another one, which is not made.
+    #[error("{setting} is set, but {missing} is not: both are needed (or the flags of the same names)")]
+    Incomplete {
+        /// Variable.
+        setting: &'static str,
+        /// Variable.
+        missing: &'static str,
+    },
+    /// The certificates of the listener cannot be used.
+    #[error("the listener's certificates cannot be used: {0}")]
+    Tls(#[from] switchboard_transport::Error),
+    /// The credentials' or the policy's settings or files cannot be used.
+    #[error("the policy cannot be used: {0}")]
+    Policy(#[from] switchboard_policy::Error),
     /// The settings of the registry cannot be used. A registry that is down is no error.
     #[error("the registry's settings cannot be used")]
     Registry(#[from] switchboard_registry::Error),

@@ -22,21 +22,26 @@
 //! | `env` | flags and environment; the only reader of either |
 //! | `server` | HTTP/2 limits, health, reflection |
 //! | `connection` | accepts connections, and can cut them |
+//! | `handshake` | TLS: who is at the other end |
+//! | `stack` | what each call passes on its way to a service: who calls, whether it may, whether it may now |
 //! | `presence` | the own entry in the registry, from the first success to deregistration |
 //! | `running` | the running backend and the order of its end |
 //! | [`status`] | gRPC errors with details |
 //!
-//! It does not route, balance or retry: that is the router's work. It does no TLS towards the router yet.
+//! It does not route, balance or retry: that is the router's work.
 
 mod advertise;
 mod backend;
 mod connection;
 mod env;
 mod error;
+mod handshake;
 mod presence;
 mod running;
+mod sampled;
 mod server;
 mod signals;
+mod stack;
 pub mod status;
 
 pub use advertise::Advertise;
@@ -45,10 +50,12 @@ pub use env::Options;
 pub use error::Error;
 pub use running::Running;
 pub use server::GrpcService;
+pub use stack::{CallInfo, Metrics, Stage};
 
 // What a backend names in its description and in tests, so that it depends on this crate alone.
+pub use switchboard_policy::{Mode, Principal, Proof, Settings as PolicySettings};
 pub use switchboard_registry::{Config as RegistryConfig, Kind, Parameter};
-pub use switchboard_transport::install_crypto;
+pub use switchboard_transport::{ClientAuth, ServerTls, install_crypto};
 
 /// Largest message that a backend should decode, in bytes; tonic's own default is 4 MiB.
 ///

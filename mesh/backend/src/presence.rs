@@ -7,7 +7,7 @@ use crate::Advertise;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-use switchboard_registry::{Client, Lease, LeaseState, Registration};
+use switchboard_registry::{Check, Client, Lease, LeaseState, Registration};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -23,12 +23,19 @@ pub(crate) struct Entry {
     pub(crate) meta: BTreeMap<String, String>,
     pub(crate) advertise: Advertise,
     pub(crate) listen: SocketAddr,
+    /// Whether the port speaks TLS, which the registry's check must do then.
+    pub(crate) tls: bool,
 }
 
 impl Entry {
     fn registration(self, host: String, port: u16) -> Registration {
-        let Entry { service, instance, tags, meta, .. } = self;
-        Registration { id: instance, tags, meta, ..Registration::new(service, host, port) }
+        let Entry { service, instance, tags, meta, tls, .. } = self;
+        let mut registration =
+            Registration { id: instance, tags, meta, ..Registration::new(service, host, port) };
+        if let Check::Grpc { tls: speaks_tls, .. } = &mut registration.check {
+            *speaks_tls = tls;
+        }
+        registration
     }
 }
 

@@ -9,8 +9,12 @@
 
 use crate::presence::Presence;
 use crate::server::Health;
+use crate::stack::{Gate, Metrics};
+use rustls::ServerConfig;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+use switchboard_transport::{Loaded, Watched, warn_before_expiry};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic_health::ServingStatus;
@@ -23,6 +27,42 @@ pub(crate) struct Drain {
     pub(crate) wait: Duration,
     /// From GOAWAY on; what still runs then is cut.
     pub(crate) limit: Duration,
+}
+
+/// What a running backend reads from files, and follows.
+#[derive(Clone)]
+pub(crate) struct Files {
+    pub(crate) tls: Option<Watched<Loaded<ServerConfig>>>,
+    pub(crate) gate: Watched<Gate>,
+}
+
+impl Files {
+    /// Looks at all of them now.
+    pub(crate) fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            tls.trigger();
+        }
+        self.gate.trigger();
+    }
+
+    /// What has to be done from time to time, for ever.
+    pub(crate) async fn tend(self) {
+        let expiry = async {
+            if let Some(tls) = &self.tls {
+                warn_before_expiry("the listener's certificate", tls.receiver()).await;
+            }
+        };
+        tokio::join!(expiry, Gate::sweep(self.gate.clone()));
+    }
+}
+
+/// A task that ends with whoever holds this.
+pub(crate) struct Tended(pub(crate) JoinHandle<()>);
+
+impl Drop for Tended {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A backend that listens and registers in the background.
@@ -40,6 +80,9 @@ pub struct Running {
     /// Connections live as long as this does.
     pub(crate) alive: watch::Sender<()>,
     pub(crate) server: JoinHandle<Result<(), tonic::transport::Error>>,
+    pub(crate) files: Files,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) _tended: Tended,
 }
 
 impl std::fmt::Debug for Running {
@@ -67,6 +110,22 @@ impl Running {
     /// Waits until the registry has the backend. Waits for as long as there is no registry. Cancel safe.
     pub async fn registered(&self) {
         self.presence.registered().await;
+    }
+
+    /// Gives what is counted of calls.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Looks at certificates, tokens and policy now instead of within five seconds. Open connections keep the
+    /// certificates that they were made with.
+    pub fn reload(&self) {
+        self.files.reload();
+    }
+
+    /// How often changed files (certificates, tokens, policy) could not be used; the former state stayed in force.
+    pub fn reload_failures(&self) -> u64 {
+        self.files.tls.as_ref().map_or(0, Watched::failures) + self.files.gate.failures()
     }
 
     /// Leaves the mesh without failing a call, and returns whether every call ended by itself.

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT as something to wait for.
+//! SIGTERM and SIGINT as something to wait for, and SIGHUP as something to act on.
 
 use crate::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,4 +25,17 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// Runs `act` at each SIGHUP, for ever. Without anything to read anew the signal keeps its usual meaning: to end.
+///
+/// # Errors
+/// The handler cannot be installed.
+pub(crate) fn on_hangup(act: impl Fn() + Send + 'static) -> Result<impl Future<Output = ()> + Send, Error> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            act();
+        }
+    })
 }

@@ -7,7 +7,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// The names of a certificate that was verified against a trusted authority, and the end of its validity.
 ///
 /// It says nothing of whether it was verified: only take it from a finished handshake.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PeerIdentity {
     /// URI subject alternative names, such as `spiffe://…/svc/web`, as they stand in the certificate.
     pub uris: Vec<String>,

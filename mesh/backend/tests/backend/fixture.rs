@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
-use switchboard_backend::{Backend, Parameter, RegistryConfig, Running};
+use switchboard_backend::{Backend, CallInfo, Parameter, RegistryConfig, Running};
 use switchboard_proto::agentplatform::agent_service_client::AgentServiceClient;
 use switchboard_proto::agentplatform::agent_service_server::{AgentService, AgentServiceServer};
 use switchboard_proto::agentplatform::{
@@ -32,13 +32,20 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<TaskChunk, Status>> + Send>>;
 #[tonic::async_trait]
 impl AgentService for Gated {
     async fn execute_task(&self, request: Request<TaskRequest>) -> Result<Response<TaskResponse>, Status> {
-        let output = request.into_inner().input;
+        let output = match request.get_ref().input.as_str() {
+            "who" => who(&request),
+            "panic" => panic!("asked to"),
+            _ => request.into_inner().input,
+        };
         Ok(Response::new(TaskResponse { output, success: true, ..TaskResponse::default() }))
     }
 
     type StreamTaskStream = Chunks;
 
-    async fn stream_task(&self, _: Request<TaskRequest>) -> Result<Response<Chunks>, Status> {
+    async fn stream_task(&self, request: Request<TaskRequest>) -> Result<Response<Chunks>, Status> {
+        if request.get_ref().input == "panic" {
+            return Ok(Response::new(Box::pin(tokio_stream::iter([()]).map(|()| panic!("in a stream")))));
+        }
         let mut open = self.open.clone();
         let chunk = |is_final| Ok(TaskChunk { is_final, ..TaskChunk::default() });
         let first = tokio_stream::once(chunk(false));
@@ -65,6 +72,16 @@ impl AgentService for Gated {
     ) -> Result<Response<ListAgentsResponse>, Status> {
         Err(Status::unimplemented("not part of the test"))
     }
+}
+
+/// Says what a handler learns of its caller: name, roles, source, request ID.
+fn who(request: &Request<TaskRequest>) -> String {
+    let call = request.extensions().get::<CallInfo>().expect("every call has it");
+    let name = call.principal().map_or("nobody", |principal| &principal.name);
+    let roles = call.principal().map(|principal| principal.roles.join("+")).unwrap_or_default();
+    let header = |name| request.metadata().get(name).map_or("-", |value| value.to_str().unwrap());
+    let left = header("x-switchboard-principal");
+    format!("{name} [{roles}] from {} as {}, header {left}", call.source(), call.request_id())
 }
 
 /// The registry of one test.
@@ -139,4 +156,10 @@ pub(crate) async fn call(addr: SocketAddr) -> Result<String, Status> {
     let request = TaskRequest { input: "hello".to_owned(), ..TaskRequest::default() };
     let answer = AgentServiceClient::new(channel(addr)).execute_task(request).await?;
     Ok(answer.into_inner().output)
+}
+
+/// Starts the backend without any registry.
+pub(crate) async fn alone(backend: Backend) -> Running {
+    // Port 9 (discard) stands for a registry that never answers.
+    backend.registry(config("127.0.0.1:9".parse().unwrap())).start().await.unwrap()
 }

@@ -3,7 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod fixture;
+mod limits;
+mod panics;
+mod pki;
+mod policy;
 mod registration;
+mod request_id;
 mod served;
 mod shutdown;
 mod start;
+mod tls;
+mod validation;

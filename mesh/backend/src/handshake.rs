@@ -1,0 +1,134 @@
+//! TLS handshakes of callers: bounded in time and number, beside each other, in nobody's way.
+//!
+//! When all places are taken the oldest handshake gives way. A caller that means it is through within milliseconds, so
+//! it is one of those who hold their connections open and say nothing.
+
+use crate::sampled::Sampled;
+use rustls::ServerConfig;
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use switchboard_transport::{Loaded, PeerIdentity, TlsFailure, Watched};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::server::TlsStream;
+use tracing::warn;
+
+/// A caller on another continent needs a tenth of it.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+/// At a millisecond of computing each, what a core does in a quarter of a second.
+const MAX_HANDSHAKES: usize = 256;
+
+/// A connection whose caller has proved who it is, if it showed a certificate.
+pub(crate) struct Met {
+    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) peer: Option<Arc<PeerIdentity>>,
+    pub(crate) slot: OwnedSemaphorePermit,
+}
+
+/// What became of handshakes, since the start.
+#[derive(Debug, Default)]
+pub(crate) struct HandshakeCounts {
+    pub(crate) done: AtomicU64,
+    /// The caller failed: no TLS, an untrusted certificate, too slow.
+    pub(crate) failed: AtomicU64,
+    /// Gave way to later ones.
+    pub(crate) displaced: AtomicU64,
+    failures: Sampled,
+}
+
+/// The handshakes in progress.
+pub(crate) struct Handshakes {
+    tls: Watched<Loaded<ServerConfig>>,
+    running: JoinSet<Option<Met>>,
+    /// In the order of their beginning; some have ended.
+    oldest: VecDeque<AbortHandle>,
+    counts: Arc<HandshakeCounts>,
+}
+
+impl Handshakes {
+    pub(crate) fn new(tls: Watched<Loaded<ServerConfig>>, counts: Arc<HandshakeCounts>) -> Self {
+        Self { tls, running: JoinSet::new(), oldest: VecDeque::new(), counts }
+    }
+
+    /// Begins one with the newest certificates.
+    pub(crate) fn begin(&mut self, tcp: TcpStream, from: SocketAddr, slot: OwnedSemaphorePermit) {
+        if self.oldest.len() >= MAX_HANDSHAKES {
+            self.oldest.retain(|handshake| !handshake.is_finished());
+        }
+        if self.oldest.len() >= MAX_HANDSHAKES
+            && let Some(oldest) = self.oldest.pop_front()
+        {
+            self.counts.displaced.fetch_add(1, Ordering::Relaxed);
+            oldest.abort();
+        }
+        let handshake = meet(tcp, from, self.tls.newest().config.clone(), self.counts.clone(), slot);
+        self.oldest.push_back(self.running.spawn(handshake));
+    }
+
+    /// Waits for the next one that ends well; for ever while none runs. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Met {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(Some(met))) => return met,
+                // Failed, which was told, or displaced.
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+async fn meet(
+    tcp: TcpStream,
+    from: SocketAddr,
+    config: Arc<ServerConfig>,
+    counts: Arc<HandshakeCounts>,
+    slot: OwnedSemaphorePermit,
+) -> Option<Met> {
+    let accepting = tokio_rustls::TlsAcceptor::from(config).accept(tcp);
+    let problem = match tokio::time::timeout(TIME_LIMIT, accepting).await {
+        Ok(Ok(stream)) => match identify(&stream) {
+            Ok(peer) => {
+                counts.done.fetch_add(1, Ordering::Relaxed);
+                return Some(Met { stream, peer, slot });
+            }
+            Err(problem) => problem.to_owned(),
+        },
+        Ok(Err(error)) => in_words(&error),
+        Err(_) => format!("not done within {TIME_LIMIT:?}"),
+    };
+    counts.failed.fetch_add(1, Ordering::Relaxed);
+    if let Some(hidden) = counts.failures.admit() {
+        warn!(peer = %from, hidden, "a caller is not let in: {problem}");
+    }
+    None
+}
+
+/// Says who the caller is: nobody without a certificate.
+fn identify(stream: &TlsStream<TcpStream>) -> Result<Option<Arc<PeerIdentity>>, &'static str> {
+    let Some([certificate, ..]) = stream.get_ref().1.peer_certificates() else { return Ok(None) };
+    let peer = PeerIdentity::of(certificate).ok_or("its certificate cannot be read")?;
+    // A resumed session verifies nothing anew, and may be older than the end of the certificate.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    if peer.not_after.saturating_sub_unsigned(now) < 0 {
+        return Err("its certificate has ended since its session began");
+    }
+    Ok(Some(Arc::new(peer)))
+}
+
+fn in_words(error: &io::Error) -> String {
+    match TlsFailure::of(error) {
+        Some(TlsFailure::NotTls) => "it speaks no TLS, and this port takes nothing else".to_owned(),
+        Some(TlsFailure::UnknownAuthority) => {
+            "its certificate was signed by no authority of SWITCHBOARD_TLS_CLIENT_CA".to_owned()
+        }
+        Some(TlsFailure::Expired) => "its certificate has ended".to_owned(),
+        Some(TlsFailure::CertificateRefused) => format!("it does not trust our certificate ({error})"),
+        _ => error.to_string(),
+    }
+}
