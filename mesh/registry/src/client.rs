@@ -2,6 +2,7 @@
 //! replaced, and remembers nothing but that.
 
 mod access;
+mod connect;
 mod exchange;
 mod visibility;
 
@@ -14,6 +15,7 @@ use reqwest::{Method, Url};
 use tokio::sync::Semaphore;
 
 use self::access::Credentials;
+pub use self::connect::{Authorization, ConnectLeaf, ConnectRoots};
 use self::exchange::Request;
 use self::visibility::{CONSUL, Visibility};
 

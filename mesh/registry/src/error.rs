@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use switchboard_transport::TlsFailure;
+
 /// Describes why the registry could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -170,54 +172,22 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// Says what is wrong if TLS is the reason.
 pub(crate) fn handshake_reason(error: &reqwest::Error) -> Option<&'static str> {
-    use rustls::AlertDescription as Alert;
-    use rustls::CertificateError as Bad;
-    Some(match tls_error(error)? {
-        rustls::Error::InvalidCertificate(bad) => match bad {
-            Bad::UnknownIssuer | Bad::BadSignature => {
-                "its certificate is of an authority that the file of CONSUL_CACERT does not hold"
-            }
-            Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired, or our clock is wrong",
-            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-                "its certificate is not valid yet, or our clock is wrong"
-            }
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                "its certificate is not made for the host in CONSUL_HTTP_ADDR"
-            }
-            _ => "its certificate is not good",
-        },
-        rustls::Error::AlertReceived(
-            Alert::CertificateRequired
-            | Alert::BadCertificate
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied,
-        ) => {
+    Some(match TlsFailure::of(error)? {
+        TlsFailure::UnknownAuthority => {
+            "its certificate is of an authority that the file of CONSUL_CACERT does not hold"
+        }
+        TlsFailure::Expired => "its certificate has expired, or our clock is wrong",
+        TlsFailure::NotYetValid => "its certificate is not valid yet, or our clock is wrong",
+        TlsFailure::WrongName(_) => "its certificate is not made for the host in CONSUL_HTTP_ADDR",
+        TlsFailure::NotTls => {
+            "its answer is not TLS: use http:// in CONSUL_HTTP_ADDR, or Consul's port for https"
+        }
+        TlsFailure::CertificateRequired | TlsFailure::CertificateRefused => {
             "it wants a client certificate and got none that is good: set CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY to one \
              of an authority that Consul trusts and that has not expired"
         }
-        rustls::Error::InvalidMessage(_) => {
-            "its answer is not TLS: use http:// in CONSUL_HTTP_ADDR, or Consul's port for https"
-        }
-        _ => "the handshake failed",
+        TlsFailure::NoHttp2 | TlsFailure::Other(_) => "the handshake failed",
     })
-}
-
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        // An I/O error gives the source of what it wraps, not what it wraps.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match wrapped {
-            Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
-            None => error.source(),
-        };
-    }
-    None
 }
 
 fn hint(status: u16, body: &str) -> &'static str {

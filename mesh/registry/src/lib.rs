@@ -6,6 +6,7 @@
 //! | [`Client`] | one request each: register, deregister, health, catalogue, leader |
 //! | [`WatchHandle`] | keeps a [`Snapshot`] of one service, or of the catalogue, current |
 //! | [`Lease`] | keeps one [`Registration`] in the registry |
+//! | [`ConnectSource`], [`Intentions`] | certificates of Consul Connect, and who may connect to whom |
 //! | [`ids`] | `echo-agent` is the service `agent-echo` |
 //! | [`meta`] | descriptions of backends in Consul's meta |
 //! | [`quantity`] | durations and sizes as people write them |
@@ -15,6 +16,7 @@
 
 mod client;
 mod config;
+mod connect;
 pub mod embedded;
 mod error;
 pub mod ids;
@@ -25,8 +27,9 @@ pub mod quantity;
 mod watch;
 mod wire;
 
-pub use client::{Client, Indexed, Query};
+pub use client::{Authorization, Client, ConnectLeaf, ConnectRoots, Indexed, Query};
 pub use config::{Config, Secret};
+pub use connect::{ConnectSource, Intentions};
 pub use error::Error;
 pub use ids::{ClientId, IdError, Kind};
 pub use instance::{

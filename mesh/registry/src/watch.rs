@@ -13,7 +13,7 @@
 //! A snapshot is never emptied by an error, and never expires: its age and the reason are in it. Choosing between
 //! instances is not done here.
 
-mod pace;
+pub(crate) mod pace;
 mod publisher;
 mod snapshot;
 #[cfg(test)]

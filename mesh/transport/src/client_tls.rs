@@ -9,6 +9,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::identity::{self, with_http2};
 use crate::{Error, Loaded, PeerIdentity, ServiceVerifier, Watched, install_crypto};
 
 /// Names the files that an outgoing TLS connection is verified and identified with.
@@ -38,12 +39,8 @@ impl ClientTls {
     /// # Errors
     /// Each error names the file at fault.
     pub fn service_config(&self) -> Result<ClientConfig, Error> {
-        install_crypto();
-        let verifier = Arc::new(ServiceVerifier::new(Arc::new(roots(&self.ca)?)));
-        let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(verifier);
-        let mut config = self.with_identity(builder)?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(config)
+        let verifier = ServiceVerifier::new(Arc::new(roots(&self.ca)?));
+        self.with_identity(identity::services(verifier)).map(with_http2)
     }
 
     /// The files that are read.
@@ -57,9 +54,7 @@ impl ClientTls {
     /// As [`ClientTls::client_config`], now.
     pub fn watch(self, interval: Duration) -> Result<Watched<Loaded<ClientConfig>>, Error> {
         Watched::start("the client's certificates", self.paths(), interval, move || {
-            let mut config = self.client_config()?;
-            config.alpn_protocols = vec![b"h2".to_vec()];
-            self.loaded(config)
+            self.loaded(with_http2(self.client_config()?))
         })
     }
 

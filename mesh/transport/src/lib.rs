@@ -12,6 +12,7 @@ mod client_tls;
 mod connector;
 mod expiry;
 mod failure;
+mod identity;
 mod peer;
 mod reload;
 mod server_tls;
@@ -27,6 +28,7 @@ pub use client_tls::ClientTls;
 pub use connector::{TlsStream, tls_connector};
 pub use expiry::{Loaded, warn_before_expiry};
 pub use failure::TlsFailure;
+pub use identity::{Identity, validity};
 pub use peer::PeerIdentity;
 pub use reload::{RELOAD_INTERVAL, Watched};
 pub use server_tls::{ClientAuth, ServerTls};
@@ -60,6 +62,16 @@ pub enum Error {
         path: PathBuf,
         /// What is missing: `key` or `certificate`.
         missing: &'static str,
+    },
+    /// A certificate, key or authority that did not come from a file cannot be used.
+    #[error("cannot use the {what} of {from}: {reason}")]
+    Memory {
+        /// `certificate`, `key` or `authority`.
+        what: &'static str,
+        /// Where it came from, for example `Consul Connect`.
+        from: String,
+        /// The reason.
+        reason: String,
     },
     /// The files were read, but TLS refuses what they hold (a key that does not fit, an unknown algorithm).
     #[error("TLS refuses the certificates of {}", path.display())]

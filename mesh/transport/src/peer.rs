@@ -54,6 +54,16 @@ impl PeerIdentity {
         alternative.or(self.common_name.as_ref()).map(String::as_str)
     }
 
+    /// Whether the certificate was made for this service in this trust domain: it has the SPIFFE ID
+    /// `spiffe://<domain>/…/svc/<service>`. DNS names do not count, as they have no domain.
+    pub fn is_service_of(&self, service: &str, trust_domain: &str) -> bool {
+        let fits = |uri: &String| {
+            service_of_uri(uri) == Some(service)
+                && uri.strip_prefix("spiffe://").and_then(|rest| rest.split('/').next()) == Some(trust_domain)
+        };
+        self.uris.iter().any(fits)
+    }
+
     /// Whether the certificate was made for this service of the registry (`agent-echo`, `router`): a SPIFFE ID whose path
     /// ends in `/svc/<service>`, as Consul Connect issues them, or the DNS name `<service>` or `<service>.service.consul`.
     pub fn is_service(&self, service: &str) -> bool {

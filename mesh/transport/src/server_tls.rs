@@ -1,9 +1,8 @@
 //! Certificate files of a listener.
 
 use crate::client_tls::{certificates, private_key, roots};
-use crate::{Error, Loaded, PeerIdentity, Watched, install_crypto};
+use crate::{Error, Loaded, PeerIdentity, Watched, identity};
 use rustls::ServerConfig;
-use rustls::server::WebPkiClientVerifier;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -63,30 +62,14 @@ impl ServerTls {
     /// # Errors
     /// Each error names the file at fault.
     pub fn server_config(&self) -> Result<(ServerConfig, PeerIdentity), Error> {
-        install_crypto();
         let chain = certificates("certificate chain", &self.cert)?;
         let own = PeerIdentity::of(&chain[0]).ok_or(Error::NoCertificate { path: self.cert.clone() })?;
-        let refused = |path: &PathBuf, source| Error::Tls { path: path.clone(), source };
-        let builder = match (&self.client_ca, self.client_auth) {
-            (None, _) | (_, ClientAuth::None) => ServerConfig::builder().with_no_client_auth(),
-            (Some(ca), auth) => {
-                let verifier = WebPkiClientVerifier::builder(Arc::new(roots(ca)?));
-                let verifier = match auth {
-                    ClientAuth::Required => verifier,
-                    _ => verifier.allow_unauthenticated(),
-                };
-                let verifier = verifier
-                    .build()
-                    .map_err(|source| refused(ca, rustls::Error::General(source.to_string())))?;
-                ServerConfig::builder().with_client_cert_verifier(verifier)
-            }
+        let roots = match (&self.client_ca, self.client_auth) {
+            (None, _) | (_, ClientAuth::None) => None,
+            (Some(ca), _) => Some(Arc::new(roots(ca)?)),
         };
-        let mut config = builder
-            .with_single_cert(chain, private_key(&self.key)?)
-            .map_err(|source| refused(&self.cert, source))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        config.ticketer =
-            rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|source| refused(&self.key, source))?;
+        let config = identity::server(chain, private_key(&self.key)?, roots, self.client_auth)
+            .map_err(|source| Error::Tls { path: self.cert.clone(), source })?;
         Ok((config, own))
     }
 

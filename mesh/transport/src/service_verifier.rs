@@ -25,6 +25,7 @@ pub fn service_name(service: &str) -> Option<ServerName<'static>> {
 #[derive(Debug)]
 pub struct ServiceVerifier {
     roots: Arc<RootCertStore>,
+    trust_domain: Option<Arc<str>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -32,7 +33,21 @@ impl ServiceVerifier {
     /// Trusts the authorities of `roots`.
     pub fn new(roots: Arc<RootCertStore>) -> Self {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
-        Self { roots, algorithms: provider.signature_verification_algorithms }
+        Self { roots, trust_domain: None, algorithms: provider.signature_verification_algorithms }
+    }
+
+    /// Accepts only SPIFFE IDs of this domain, if there is one: an authority may have signed those of others too.
+    pub fn in_trust_domain(self, trust_domain: Option<Arc<str>>) -> Self {
+        Self { trust_domain, ..self }
+    }
+}
+
+impl ServiceVerifier {
+    fn proves(&self, peer: &PeerIdentity, service: &str) -> bool {
+        match &self.trust_domain {
+            Some(domain) => peer.is_service_of(service, domain),
+            None => peer.is_service(service),
+        }
     }
 }
 
@@ -54,7 +69,7 @@ impl ServerCertVerifier for ServiceVerifier {
         };
         let peer = PeerIdentity::of(end_entity).ok_or(CertificateError::BadEncoding)?;
         match wanted {
-            Some(service) if peer.is_service(service) => Ok(ServerCertVerified::assertion()),
+            Some(service) if self.proves(&peer, service) => Ok(ServerCertVerified::assertion()),
             _ => Err(CertificateError::NotValidForNameContext {
                 expected: server_name.to_owned(),
                 presented: peer.uris.into_iter().chain(peer.dns).collect(),

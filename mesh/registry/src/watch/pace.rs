@@ -17,17 +17,17 @@ const BACKOFF_LAST: Duration = Duration::from_secs(30);
 ///
 /// Kept as the instant at which the bucket will be full again (the generic cell rate algorithm).
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     full_at: Option<Instant>,
 }
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { full_at: None }
     }
 
     /// Takes one read out of the bucket and says when it may start.
-    pub(super) fn reserve(&mut self, now: Instant) -> Instant {
+    pub(crate) fn reserve(&mut self, now: Instant) -> Instant {
         let full_at = self.full_at.unwrap_or(now).max(now);
         let start = (full_at + INTERVAL).checked_sub(INTERVAL * BURST).map_or(now, |start| start.max(now));
         self.full_at = Some(full_at + INTERVAL);
@@ -37,16 +37,16 @@ impl Pace {
 
 /// Doubles the time between attempts from 500 ms to 30 s, with jitter over the whole of it.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { failures: 0 }
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 
@@ -55,7 +55,7 @@ impl Backoff {
     /// With `b` = 500 ms doubled per failure, at most 30 s: one who cannot be reached is tried after 0 to `b`, so that
     /// a restart is noticed soon. One who answers with an error suffers from each question, so that it is asked after
     /// `b` to 2`b`: at most once in 30 s in the end.
-    pub(super) fn next(&mut self, answered: bool, rng: &mut StdRng) -> Duration {
+    pub(crate) fn next(&mut self, answered: bool, rng: &mut StdRng) -> Duration {
         let base = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_LAST);
         self.failures = self.failures.saturating_add(1);
         let jitter = base.mul_f64(rng.random());
