@@ -218,6 +218,11 @@ impl<'a> Call<'a> {
 
 /// The part of a path that servers look at to find the method: a query must not hide a method from its rule or limit.
 pub(crate) fn without_query(path: &str) -> &str {
+    // Hardly any path has one, and to see that costs a few nanoseconds.
+    let bytes = path.as_bytes();
+    if !bytes.contains(&b'?') && !bytes.contains(&b'#') {
+        return path;
+    }
     path.split(['?', '#']).next().unwrap_or_default()
 }
 
