@@ -12,7 +12,7 @@
 
 use crate::{
     config::Config,
-    control::{self, Control, Files},
+    control::{self, Control, Sources},
     directory::Clock,
     link::{ControlLink, Update},
     observe::Metrics,
@@ -124,7 +124,18 @@ impl App {
 
         let policy = Arc::new(PolicySnapshot::load(&config, None, None).map_err(Error::Policy)?);
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
-        let (files, certificates) = Files::open(&config, metrics.clone()).map_err(Error::Tls)?;
+        let opened = {
+            let _within = runtime.enter();
+            Sources::open(&config)
+        };
+        let certificates = match opened {
+            Ok(certificates) => certificates,
+            Err(error) => {
+                // This may run within another runtime, which forbids waiting for the end of ours.
+                runtime.shutdown_background();
+                return Err(Error::Tls(error));
+            }
+        };
         let (lookups, asked) = mpsc::channel(LOOKUPS);
         let (local, sockets) = mpsc::channel(LOCAL_SOCKETS);
         let (finished, access) = mpsc::channel(control::ACCESS_QUEUE);
@@ -140,7 +151,7 @@ impl App {
             },
             metrics: metrics.clone(),
             routes,
-            certificates: certificates.clone(),
+            certificates: certificates.newest(),
             policy: policy.clone(),
         };
         let workers = worker::spawn_all(&setup, grpc_listener).map_err(fail("the worker threads"))?;
@@ -159,7 +170,6 @@ impl App {
             policy,
             admin: admin_listener,
             grpc,
-            files,
             certificates,
             reload: reloads,
         };

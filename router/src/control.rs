@@ -6,7 +6,7 @@
 //! | `reads` | reads the registry, remembers for seconds; with `dns`, `instances`, `resolve`, `offers`, `freshness` |
 //! | `services` | the router's own gRPC services: lists, registration, health, reflection |
 //! | `probes` | asks instances that the registry does not call passing how they are |
-//! | `certificates` | reads certificates again when they change; `dial` uses them towards instances |
+//! | `certificates` | hands certificates on when they change; `dial` uses them towards instances |
 //! | `registration` | keeps the router itself in the registry |
 //! | `admin` | the HTTP port for operators |
 //! | `access` | the access log, and what the policy refused |
@@ -32,16 +32,15 @@ mod services;
 
 pub(crate) use access::{NOTICE_QUEUE, QUEUE as ACCESS_QUEUE};
 pub use admin::probe;
-pub(crate) use certificates::Files;
+pub(crate) use certificates::Sources;
 
 use crate::{
     config::Config,
     directory::Clock,
-    link::{AccessRecord, Certificates, Lookup, Notice, WorkerLink},
+    link::{AccessRecord, Lookup, Notice, WorkerLink},
     observe::Metrics,
     policy::PolicySnapshot,
 };
-use certificates::Publisher;
 use dial::Dial;
 use discovery::Discovery;
 use freshness::Freshness;
@@ -97,10 +96,8 @@ pub(crate) struct Setup {
     pub(crate) admin: std::net::TcpListener,
     /// The bound address of the gRPC port.
     pub(crate) grpc: SocketAddr,
-    /// Where certificates come from, and those that the worker threads began with.
-    pub(crate) files: Files,
-    /// See above.
-    pub(crate) certificates: Certificates,
+    /// Where certificates come from.
+    pub(crate) certificates: Sources,
     /// Changes when somebody asks for what is on disk to be read again.
     pub(crate) reload: watch::Receiver<()>,
 }
@@ -122,12 +119,12 @@ impl Control {
     /// The admin port cannot be taken over by the runtime.
     pub(crate) fn start(setup: Setup) -> io::Result<Self> {
         let Setup { config, client, clock, metrics, workers, lookups, local, .. } = setup;
-        let Setup { access, notices, policy, admin, grpc, files, certificates, reload, .. } = setup;
-        let (publisher, certificates) = Publisher::new(workers.clone(), certificates);
+        let Setup { access, notices, policy, admin, grpc, certificates: sources, reload, .. } = setup;
+        let (certificates, current) = watch::channel(sources.newest());
         admin::warn_if_exposed(&admin);
         admin.set_nonblocking(true)?;
         let admin = tokio::net::TcpListener::from_std(admin)?;
-        let dial = Dial::new(config.calls_by_tls().then_some(certificates));
+        let dial = Dial::new(config.calls_by_tls().then_some(current));
         let (phase, phases) = watch::channel(Phase::Running);
         let freshness = Arc::new(Freshness::new(clock));
         let reads = Arc::new(Reads::new(client.clone(), freshness.clone(), &config));
@@ -145,6 +142,7 @@ impl Control {
             view: view.clone(),
             counters,
             probes: probes.clone(),
+            certificates: sources.clone(),
             metrics: metrics.clone(),
             phase: phases.clone(),
             connections: admin::Connections::default(),
@@ -153,7 +151,8 @@ impl Control {
         tasks.spawn(reads.clone().try_dns());
         tasks.spawn(discovery.run());
         tasks.spawn(access::log(access));
-        tasks.spawn(files.watch(publisher, reload));
+        tasks.spawn(sources.clone().publish(workers.clone(), certificates));
+        tasks.spawn(sources.attend(reload));
         tasks.spawn(access::tell(notices));
         tasks.spawn(policy::keep(config.clone(), policies, workers, metrics));
         tasks.spawn(probes.run(view));

@@ -44,6 +44,7 @@ pub(super) struct Shown {
     pub(super) view: watch::Receiver<Arc<View>>,
     pub(super) counters: Arc<Counters>,
     pub(super) probes: Arc<Probes>,
+    pub(super) certificates: super::Sources,
     pub(super) metrics: Arc<Metrics>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) connections: Connections,

@@ -1,7 +1,7 @@
 //! What is counted of TLS and of what comes before HTTP/2 on a connection.
 
 use super::text::{self, Kind};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Which end of the router a TLS connection is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +76,6 @@ pub(crate) struct TlsCounts {
     pub(crate) handshakes: AtomicU64,
     pub(crate) resumed: AtomicU64,
     pub(crate) failures: [AtomicU64; TlsFailure::ALL.len()],
-    /// Seconds since 1970; 0 = no certificate.
-    pub(crate) expiry: AtomicI64,
 }
 
 /// Counters and gauges of TLS, shared by all threads.
@@ -88,8 +86,6 @@ pub(crate) struct Tls {
     pub(crate) in_progress: AtomicU64,
     /// Connections closed because there were too many.
     pub(crate) refused: AtomicU64,
-    pub(crate) reloads: AtomicU64,
-    pub(crate) reload_failures: AtomicU64,
     /// TLS that came to the port in clear.
     pub(crate) unexpected: AtomicU64,
     /// PROXY headers that were followed, and those that were not.
@@ -131,14 +127,6 @@ impl Tls {
                 text::sample(out, name, &labels, self.of(role).failures[failure as usize].load(Relaxed));
             }
         }
-        let name = "tls_certificate_expiry_seconds";
-        text::family(out, name, Kind::gauge, "When our certificate expires, in seconds since 1970");
-        for role in Role::ALL {
-            let at = self.of(role).expiry.load(Relaxed);
-            if at != 0 {
-                text::sample(out, name, &[("role", role.name())], at);
-            }
-        }
         let in_progress = self.in_progress.load(Relaxed);
         let help = "TLS handshakes of clients under way";
         text::single(out, "tls_handshakes_in_progress", Kind::gauge, help, in_progress);
@@ -148,8 +136,6 @@ impl Tls {
                 "Connections closed because too many handshakes were under way",
                 &self.refused,
             ),
-            ("tls_reloads_total", "Changed certificates that were taken up", &self.reloads),
-            ("tls_reload_failures_total", "Changed certificates that cannot be used", &self.reload_failures),
             (
                 "tls_on_plaintext_port_total",
                 "Connections that began TLS though the port speaks none",

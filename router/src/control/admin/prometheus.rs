@@ -15,6 +15,7 @@ const MAX_INSTANCES: usize = 1_000;
 pub(super) fn render(shown: &Shown) -> String {
     let mut out = String::new();
     shown.metrics.render(&mut out);
+    shown.certificates.render(&mut out);
     let view = shown.view.borrow().clone();
     let services = &view.directory.services;
     let healthy: usize = services.values().map(|service| service.endpoints.len()).sum();
