@@ -16,6 +16,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{Client, Error};
 
+const AUTHORIZATION: &str = "authorization";
+
 /// Whether the same call may safely run twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeat {
@@ -107,6 +109,11 @@ impl Client {
     fn request<M>(&self, message: M, end: Option<Instant>, previous_attempts: u32) -> Request<M> {
         let mut request = Request::new(message);
         *request.metadata_mut() = self.headers.clone();
+        if let Some(token) = &self.token
+            && !self.headers.contains_key(AUTHORIZATION)
+        {
+            request.metadata_mut().insert(AUTHORIZATION, token.header());
+        }
         if previous_attempts > 0 {
             request.metadata_mut().insert("grpc-previous-rpc-attempts", previous_attempts.into());
         }

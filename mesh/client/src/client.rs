@@ -8,7 +8,9 @@ use std::time::Duration;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 
 use crate::pool::Pool;
-use crate::{Error, RetryPolicy};
+use switchboard_transport::ClientTls;
+
+use crate::{Error, RetryPolicy, Token};
 
 /// The longest deadline that is sent; a longer one is shortened to it. gRPC writes a timeout with at
 /// most eight digits, and a year is in practice none.
@@ -34,6 +36,13 @@ pub struct Config {
     pub keep_alive_interval: Duration,
     /// Time for the answer to a PING before the connection counts as dead. Default 10 s.
     pub keep_alive_timeout: Duration,
+    /// Whom an `https` address must prove itself by, and our own certificate. An address without scheme is `https`
+    /// then. The files are read anew when they change. Default `None`: only `http` addresses can be called.
+    pub tls: Option<ClientTls>,
+    /// Token of every call. It is sent over TLS, or to this machine, and nowhere else. Default `None`.
+    pub token: Option<Token>,
+    /// Sends the token to other machines in clear, too, where anybody on the way can read and use it. Default `false`.
+    pub token_in_clear: bool,
 }
 
 impl Default for Config {
@@ -47,6 +56,9 @@ impl Default for Config {
             max_message_bytes: 128 << 20,
             keep_alive_interval: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(10),
+            tls: None,
+            token: None,
+            token_in_clear: false,
         }
     }
 }
@@ -56,6 +68,7 @@ impl Default for Config {
 pub struct Client {
     pub(crate) pool: Pool,
     pub(crate) headers: MetadataMap,
+    pub(crate) token: Option<Token>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) stream_deadline: Option<Duration>,
     pub(crate) retry: RetryPolicy,
@@ -63,10 +76,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to an address (`http://host:port` or `host:port`) with the default settings.
+    /// Connects to an address (`http://host:port` or `host:port`; `https://host:port` with [`Config::tls`]) with the
+    /// default settings.
     ///
     /// # Errors
-    /// [`Error::Endpoint`] for an address that is none, [`Error::Connect`] if nobody answers there.
+    /// [`Error::Endpoint`] for an address that is none, [`Error::Connect`] if nobody answers there, [`Error::Tls`] for
+    /// certificate files that cannot be used, [`Error::TokenInClear`] where a token would not be safe.
     pub async fn connect(endpoint: impl AsRef<str>) -> Result<Self, Error> {
         Self::connect_with(endpoint, Config::default()).await
     }
@@ -115,7 +130,8 @@ impl Client {
         self
     }
 
-    /// Returns a client over the same connections whose calls carry this ASCII header too.
+    /// Returns a client over the same connections whose calls carry this ASCII header too. `authorization` takes the
+    /// place of the token.
     ///
     /// A header that is already there is kept: gRPC allows a name several times.
     ///
@@ -129,7 +145,7 @@ impl Client {
         Ok(self)
     }
 
-    /// The address that this client calls, in the form `http://host:port`.
+    /// The address that this client calls, in the form `http://host:port` or `https://host:port`.
     pub fn endpoint(&self) -> &str {
         self.pool.endpoint()
     }
@@ -138,6 +154,7 @@ impl Client {
         Self {
             pool,
             headers: MetadataMap::new(),
+            token: config.token,
             deadline: config.deadline.map(|deadline| deadline.min(LONGEST_DEADLINE)),
             stream_deadline: config.stream_deadline.map(|deadline| deadline.min(LONGEST_DEADLINE)),
             retry: config.retry,

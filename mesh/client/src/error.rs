@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use prost::Message;
 use switchboard_proto::rpc;
+use switchboard_transport::TlsFailure;
 use tonic::{Code, Status};
 
 /// Why a call, or the client itself, failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address cannot be used: not a URI, or not an `http://` one.
+    /// The address cannot be used: not a URI, not an `http://` one, or an `https://` one without [`crate::Config::tls`].
     #[error("invalid endpoint {endpoint:?}: {problem}")]
     Endpoint {
         /// The address as given.
@@ -34,6 +35,33 @@ pub enum Error {
         endpoint: String,
         /// The innermost cause, for example `Connection refused (os error 111)`.
         cause: String,
+        /// What was wrong with TLS, if that was it.
+        tls: Option<TlsFailure>,
+    },
+    /// The files of [`crate::Config::tls`] cannot be used.
+    #[error("{}", chain(.0))]
+    Tls(#[source] switchboard_transport::Error),
+    /// A token that cannot be sent. Its text is not repeated.
+    #[error("the token {origin} {problem}")]
+    Token {
+        /// Where it came from.
+        origin: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Sending the token would show it to everybody on the way.
+    #[error("the token is not sent to {endpoint}: without TLS anybody on the way could read it")]
+    TokenInClear {
+        /// The address.
+        endpoint: String,
+    },
+    /// A setting contradicts another.
+    #[error("{setting} {problem}")]
+    Setting {
+        /// Variable.
+        setting: &'static str,
+        /// What is wrong.
+        problem: String,
     },
     /// The call's deadline passed on this side. The server may or may not have done the work.
     #[error("deadline of {} exceeded", seconds(.after))]
@@ -52,13 +80,20 @@ pub struct Answer {
     status: Status,
     info: Option<rpc::ErrorInfo>,
     retry_delay: Option<Duration>,
+    /// No server said it: a connection without TLS broke, as it does at a port that wants TLS.
+    hung_up_in_clear: bool,
 }
 
 impl Error {
     /// The gRPC code: INVALID_ARGUMENT for what this side refused, UNAVAILABLE without a connection.
     pub fn code(&self) -> Code {
         match self {
-            Self::Endpoint { .. } | Self::Header { .. } => Code::InvalidArgument,
+            Self::Endpoint { .. }
+            | Self::Header { .. }
+            | Self::Tls(_)
+            | Self::Token { .. }
+            | Self::TokenInClear { .. }
+            | Self::Setting { .. } => Code::InvalidArgument,
             Self::Connect { .. } => Code::Unavailable,
             Self::Deadline { .. } => Code::DeadlineExceeded,
             Self::Status(answer) => answer.status.code(),
@@ -84,6 +119,14 @@ impl Error {
     pub fn retry_delay(&self) -> Option<Duration> {
         match self {
             Self::Status(answer) => answer.retry_delay,
+            _ => None,
+        }
+    }
+
+    /// What was wrong with TLS, if a connection failed for that.
+    pub fn tls_failure(&self) -> Option<&TlsFailure> {
+        match self {
+            Self::Connect { tls, .. } => tls.as_ref(),
             _ => None,
         }
     }
@@ -117,7 +160,20 @@ impl Error {
             let names = nearest.replace(',', " or ");
             return Some(format!("call {names}, or list what is registered with `switchboard ls`"));
         }
+        if let Some(failure) = self.tls_failure() {
+            return Some(mend(failure));
+        }
         let step = match (self, self.code()) {
+            (Self::TokenInClear { .. }, _) => "call an https:// address, with --ca or SWITCHBOARD_CA",
+            (Self::Endpoint { endpoint, .. }, _) if endpoint.trim().starts_with("https://") => {
+                "name the authorities of the router's certificate with --ca or SWITCHBOARD_CA"
+            }
+            (Self::Status(answer), Code::Unknown) if answer.hung_up_in_clear => {
+                "try again; if the port speaks TLS, call https:// with --ca or SWITCHBOARD_CA"
+            }
+            (Self::Tls(_) | Self::Token { .. } | Self::Setting { .. }, _) => {
+                "mend the file or variable that is named"
+            }
             (Self::Endpoint { .. }, _) => "give the address as http://host:port",
             (Self::Header { .. }, _) => "use lowercase letters, digits, '-', '_' and '.' in header names",
             (Self::Connect { .. }, _) => {
@@ -135,11 +191,28 @@ impl Error {
             (_, Code::NotFound) if self.reason() == Some("ID_UNKNOWN") => {
                 "list what is registered with `switchboard ls`"
             }
-            (_, Code::Unauthenticated) => "send valid credentials in the header `authorization`",
-            (_, Code::PermissionDenied) => "use credentials that are allowed to make this call",
+            (_, Code::Unauthenticated) => {
+                "prove who you are: --token @FILE (or SWITCHBOARD_TOKEN), or a certificate with --cert and --key"
+            }
+            (_, Code::PermissionDenied) => {
+                "use credentials that may make this call; `switchboard auth explain` shows which rule decides"
+            }
             _ => return None,
         };
         Some(step.to_owned())
+    }
+
+    /// No connection, and why.
+    pub(crate) fn connect(
+        endpoint: &str,
+        error: &(dyn std::error::Error + 'static),
+        tls: Option<TlsFailure>,
+    ) -> Self {
+        let cause = match &tls {
+            Some(failure) => failure.to_string(),
+            None => root_cause(error),
+        };
+        Self::Connect { endpoint: endpoint.to_owned(), cause, tls }
     }
 
     /// Sorts a status of tonic's into what happened: no connection, an expired deadline, or an answer.
@@ -148,9 +221,15 @@ impl Error {
     /// under the status tells them from a server's words.
     pub(crate) fn from_status(status: Status, endpoint: &str, deadline: Option<Duration>) -> Self {
         let mut source = std::error::Error::source(&status);
+        if let Some(error) = source
+            && let Some(failure) = TlsFailure::of(error)
+        {
+            // A server refuses a certificate only after the handshake (TLS 1.3), when the call is on its way already.
+            return Self::connect(endpoint, error, Some(failure));
+        }
         while let Some(error) = source {
             if error.is::<tonic::ConnectError>() {
-                return Self::Connect { endpoint: endpoint.to_owned(), cause: root_cause(error) };
+                return Self::connect(endpoint, error, None);
             }
             if error.is::<tonic::TimeoutExpired>() {
                 return Self::Deadline { after: deadline.unwrap_or_default() };
@@ -166,7 +245,9 @@ impl Error {
         // Details explain an error and must not become one: bytes that are none are no details.
         let details = rpc::Status::decode(status.details()).unwrap_or_default();
         let (info, retry_delay) = (details.error_info(), details.retry_after());
-        Self::Status(Box::new(Answer { status, info, retry_delay }))
+        let hung_up_in_clear =
+            endpoint.starts_with("http://") && std::error::Error::source(&status).is_some();
+        Self::Status(Box::new(Answer { status, info, retry_delay, hung_up_in_clear }))
     }
 
     /// True if the call certainly never reached the code that would run it.
@@ -214,6 +295,47 @@ pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// What a person can do about a connection that failed for TLS.
+fn mend(failure: &TlsFailure) -> String {
+    let step = match failure {
+        TlsFailure::UnknownAuthority => {
+            "name the authority that signed the server's certificate with --ca or SWITCHBOARD_CA"
+        }
+        TlsFailure::Expired => "have the server's certificate renewed",
+        TlsFailure::NotYetValid => "compare the clocks of both machines",
+        TlsFailure::WrongName(names) if names.is_empty() => {
+            "have the server's certificate issued for the name that you call"
+        }
+        TlsFailure::WrongName(names) => {
+            return format!(
+                "call it by a name of its certificate ({}), or have it issued for the name that you call",
+                names.join(", ")
+            );
+        }
+        TlsFailure::NotTls => "call the port as http://, or switch TLS on at the server",
+        TlsFailure::NoHttp2 => "check the address: gRPC needs HTTP/2",
+        TlsFailure::CertificateRequired => {
+            "show a certificate with --cert and --key, or SWITCHBOARD_CERT and SWITCHBOARD_KEY"
+        }
+        TlsFailure::CertificateRefused => {
+            "show a certificate that has not expired, of an authority that the server trusts"
+        }
+        TlsFailure::Other(_) => "check certificates and addresses on both sides; `-vv` tells more",
+    };
+    step.to_owned()
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    words
 }
 
 /// A status's message, or its code in words where a server sent none.

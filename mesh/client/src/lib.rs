@@ -16,7 +16,8 @@
 //! | `agents`, `tools`, `workers` | typed helpers: build the message, say whether the call may be repeated |
 //! | `call` | deadline, attempts, the stream with its deadline |
 //! | `retry` | whether a failure is worth another attempt, and when |
-//! | `pool` | the HTTP/2 connections to the one address |
+//! | `token` | what proves who calls, beside the connection's certificate |
+//! | `pool` | the HTTP/2 connections to the one address, plain or over TLS |
 //! | `error` | what a failure says: code, reason, what to do next |
 //!
 //! It does not resolve IDs and does not balance: the router does both.
@@ -27,6 +28,8 @@ mod client;
 mod error;
 mod pool;
 mod retry;
+mod settings;
+mod token;
 mod tools;
 mod workers;
 
@@ -34,3 +37,5 @@ pub use call::TaskStream;
 pub use client::{Client, Config};
 pub use error::{Answer, Error};
 pub use retry::RetryPolicy;
+pub use switchboard_transport::{ClientTls, TlsFailure};
+pub use token::Token;

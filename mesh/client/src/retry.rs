@@ -61,6 +61,10 @@ impl RetryPolicy {
         if attempts >= self.max_attempts.get() {
             return None;
         }
+        if error.tls_failure().is_some() {
+            // Certificates do not become better within seconds.
+            return None;
+        }
         let repeatable = error.nothing_processed() || (idempotent && error.code() == Code::Unavailable);
         if !repeatable {
             return None;
@@ -120,7 +124,7 @@ mod tests {
     }
 
     fn refused() -> Error {
-        Error::Connect { endpoint: "http://r".into(), cause: "connection refused".into() }
+        Error::Connect { endpoint: "http://r".into(), cause: "connection refused".into(), tls: None }
     }
 
     #[test]

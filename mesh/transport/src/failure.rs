@@ -1,6 +1,7 @@
 //! Why a TLS connection failed, as far as a person can do something about it.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
@@ -26,6 +27,22 @@ pub enum TlsFailure {
     CertificateRefused,
     /// Anything else, in the words of the TLS library.
     Other(String),
+}
+
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownAuthority => "the server's certificate was signed by an unknown authority",
+            Self::Expired => "the server's certificate has expired",
+            Self::NotYetValid => "the server's certificate is not valid yet",
+            Self::WrongName(_) => "the server's certificate was made for another name",
+            Self::NotTls => "the other side does not speak TLS",
+            Self::NoHttp2 => "the other side speaks TLS, but not HTTP/2",
+            Self::CertificateRequired => "the server demands a certificate",
+            Self::CertificateRefused => "the server refuses our certificate",
+            Self::Other(words) => words,
+        })
+    }
 }
 
 impl TlsFailure {

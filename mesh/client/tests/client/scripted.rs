@@ -13,6 +13,7 @@ use switchboard_proto::agentplatform::*;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::MetadataMap;
+use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 /// What one call is answered with; the default, once the script is used up, is `Succeed`.
@@ -58,8 +59,20 @@ impl Scripted {
         self.0.seen.lock().expect("not poisoned").clone()
     }
 
+    /// Serves over TLS on a free port of loopback.
+    pub(crate) async fn start_tls(&self, tls: ServerTlsConfig) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        self.serve_with(Server::builder().tls_config(tls).unwrap(), listener);
+        address
+    }
+
     fn serve(&self, listener: TcpListener) {
-        let server = tonic::transport::Server::builder()
+        self.serve_with(Server::builder(), listener);
+    }
+
+    fn serve_with(&self, mut server: Server, listener: TcpListener) {
+        let server = server
             .add_service(AgentServiceServer::new(self.clone()))
             .add_service(ToolServiceServer::new(self.clone()))
             .add_service(TaskWorkerServer::new(self.clone()))
