@@ -2,6 +2,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod certs;
+mod connection;
 mod top;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use tracing::Level;
 
 pub(crate) use auth::Auth;
 pub(crate) use certs::Certs;
+pub(crate) use connection::Connection;
 pub(crate) use top::Top;
 
 const AFTER_HELP: &str = "\
@@ -23,6 +25,8 @@ Examples:
   switchboard call weather-tool --op get_weather --param location=Rome
   switchboard call itinerary-worker --param destination=Rome --param days=2
   switchboard top                                       what is going on in a router
+  switchboard --ca ca.pem --token @my.token call echo-agent hello
+                                                        through a router with TLS that asks who calls
   switchboard certs init certs                          certificates, tokens and a policy for development
   switchboard auth explain --as ann --call echo-agent/ExecuteTask     whether ann may call, and why
 
@@ -37,15 +41,8 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "switchboard", version, after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Address of the router
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "SWITCHBOARD_ENDPOINT",
-        default_value = "http://127.0.0.1:50051"
-    )]
-    pub(crate) endpoint: String,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 
     /// Say more on standard error; -vv more still
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

@@ -90,10 +90,17 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Certs(certs::Error::Name { .. }) => USAGE,
-            Self::Call(Error::Endpoint { .. } | Error::Header { .. }) => USAGE,
             Self::Auth(auth::Error::Settings(_)) => USAGE,
             Self::Auth(auth::Error::Denied(_)) => tonic::Code::PermissionDenied as u8,
             Self::Auth(auth::Error::Unauthenticated(_)) => tonic::Code::Unauthenticated as u8,
+            Self::Call(
+                Error::Endpoint { .. }
+                | Error::Header { .. }
+                | Error::Tls(_)
+                | Error::Token { .. }
+                | Error::TokenInClear { .. }
+                | Error::Setting { .. },
+            ) => USAGE,
             // Status codes are 1 to 16.
             Self::Call(error) => u8::try_from(error.code() as i32).unwrap_or(FAILED),
             Self::NoRouter(_) => tonic::Code::Unavailable as u8,

@@ -16,11 +16,9 @@ mod top;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use switchboard_client::{Client, Config};
-
 use crate::args::{Args, Command};
 use crate::failure::Failure;
+use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -43,8 +41,8 @@ fn run(args: Args) -> Result<(), Failure> {
     let done = runtime.block_on(async {
         match args.command {
             Command::Dev(dev) => dev::run(dev).await,
-            Command::Call(call) => call::run(call, &client(&args.endpoint)?).await,
-            Command::Ls(ls) => list::run(ls, &client(&args.endpoint)?).await,
+            Command::Call(call) => call::run(call, &args.connection.client(variable)?).await,
+            Command::Ls(ls) => list::run(ls, &args.connection.client(variable)?).await,
             Command::Top(top) => top::run(top).await,
             Command::Certs(certs) => certs::run(certs),
             Command::Auth(auth) => auth::run(auth).await,
@@ -60,7 +58,6 @@ fn run(args: Args) -> Result<(), Failure> {
     done
 }
 
-/// A client that connects at its first call, so that a wrong argument is told before a missing router.
-fn client(endpoint: &str) -> Result<Client, Failure> {
-    Ok(Client::connect_lazy_with(endpoint, Config::default())?)
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

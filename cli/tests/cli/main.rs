@@ -6,5 +6,6 @@ mod certs;
 mod dev;
 mod offline;
 mod process;
+mod secure;
 mod top;
 mod usage;

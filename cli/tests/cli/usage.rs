@@ -41,6 +41,10 @@ fn wrong_arguments_end_with_64() {
         (vec!["call", "weather-tool", "--status"], "no status"),
         (vec!["call", "itinerary-worker", "--status"], "--task-id"),
         (vec!["--endpoint", "ftp://x", "ls"], "http://host:port"),
+        (vec!["--endpoint", "https://x:1", "ls"], "SWITCHBOARD_CA"),
+        (vec!["--ca", "/nowhere/ca.pem", "ls"], "/nowhere/ca.pem"),
+        (vec!["--cert", "c.pem", "ls"], "SWITCHBOARD_KEY"),
+        (vec!["--token", "@/nowhere/token", "ls"], "/nowhere/token"),
         (vec!["dev", "--grpc", "50051"], "50051"),
         (vec!["dev", "--backends", "none,echo"], "stands alone"),
         (vec!["dev", "--backends", "eco"], "echo"),
@@ -60,5 +64,15 @@ fn completions_are_printed_for_each_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(["completions", shell]).output();
         assert!(script.contains("switchboard") && script.contains("completions"), "{shell}");
+    }
+}
+
+#[test]
+fn a_token_among_the_arguments_is_refused_and_not_repeated() {
+    for args in [["--token", "s3cret", "ls"], ["ls", "--token", "s3cret"], ["--token=s3cret", "ls", "--json"]]
+    {
+        let said = run(args).failure(64);
+        assert!(said.contains("@FILE") && said.contains("SWITCHBOARD_TOKEN"), "{said}");
+        assert!(!said.contains("s3cret"), "{said}");
     }
 }

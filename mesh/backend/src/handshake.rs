@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use switchboard_transport::{Loaded, PeerIdentity, TlsFailure, Watched};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{AbortHandle, JoinSet};
@@ -22,6 +23,11 @@ use tracing::warn;
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// At a millisecond of computing each, what a core does in a quarter of a second.
 const MAX_HANDSHAKES: usize = 256;
+
+/// A caller that hears of its refusal closes by itself, a round trip later.
+const LINGER: Duration = Duration::from_secs(1);
+/// The preface and first requests of an HTTP/2 client.
+const MAX_LINGER_BYTES: u64 = 64 << 10;
 
 /// A connection whose caller has proved who it is, if it showed a certificate.
 pub(crate) struct Met {
@@ -90,7 +96,7 @@ async fn meet(
     counts: Arc<HandshakeCounts>,
     slot: OwnedSemaphorePermit,
 ) -> Option<Met> {
-    let accepting = tokio_rustls::TlsAcceptor::from(config).accept(tcp);
+    let accepting = tokio_rustls::TlsAcceptor::from(config).accept(tcp).into_fallible();
     let problem = match tokio::time::timeout(TIME_LIMIT, accepting).await {
         Ok(Ok(stream)) => match identify(&stream) {
             Ok(peer) => {
@@ -99,7 +105,10 @@ async fn meet(
             }
             Err(problem) => problem.to_owned(),
         },
-        Ok(Err(error)) => in_words(&error),
+        Ok(Err((error, tcp))) => {
+            linger(tcp).await;
+            in_words(&error)
+        }
         Err(_) => format!("not done within {TIME_LIMIT:?}"),
     };
     counts.failed.fetch_add(1, Ordering::Relaxed);
@@ -107,6 +116,14 @@ async fn meet(
         warn!(peer = %from, hidden, "a caller is not let in: {problem}");
     }
     None
+}
+
+/// Reads what a refused caller still sends, for a moment: closing at once would reset the connection, and the reset
+/// overtake the alert that says why.
+async fn linger(mut tcp: TcpStream) {
+    let _ = tcp.shutdown().await;
+    let mut rest = tcp.take(MAX_LINGER_BYTES);
+    let _ = tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
 }
 
 /// Says who the caller is: nobody without a certificate.

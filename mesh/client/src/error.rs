@@ -80,8 +80,9 @@ pub struct Answer {
     status: Status,
     info: Option<rpc::ErrorInfo>,
     retry_delay: Option<Duration>,
-    /// No server said it: a connection without TLS broke, as it does at a port that wants TLS.
-    hung_up_in_clear: bool,
+    /// What to do if no server said it: the connection broke, as it does at a port that wants TLS, and also when a server's
+    /// refusal of a certificate was overtaken by the end of its connection.
+    hung_up: Option<&'static str>,
 }
 
 impl Error {
@@ -168,8 +169,8 @@ impl Error {
             (Self::Endpoint { endpoint, .. }, _) if endpoint.trim().starts_with("https://") => {
                 "name the authorities of the router's certificate with --ca or SWITCHBOARD_CA"
             }
-            (Self::Status(answer), Code::Unknown) if answer.hung_up_in_clear => {
-                "try again; if the port speaks TLS, call https:// with --ca or SWITCHBOARD_CA"
+            (Self::Status(answer), Code::Unknown | Code::Internal) if answer.hung_up.is_some() => {
+                answer.hung_up.unwrap_or_default()
             }
             (Self::Tls(_) | Self::Token { .. } | Self::Setting { .. }, _) => {
                 "mend the file or variable that is named"
@@ -245,9 +246,14 @@ impl Error {
         // Details explain an error and must not become one: bytes that are none are no details.
         let details = rpc::Status::decode(status.details()).unwrap_or_default();
         let (info, retry_delay) = (details.error_info(), details.retry_after());
-        let hung_up_in_clear =
-            endpoint.starts_with("http://") && std::error::Error::source(&status).is_some();
-        Self::Status(Box::new(Answer { status, info, retry_delay, hung_up_in_clear }))
+        let hung_up = std::error::Error::source(&status).map(|_| {
+            if endpoint.starts_with("http://") {
+                "try again; if the port speaks TLS, call https:// with --ca or SWITCHBOARD_CA"
+            } else {
+                "try again; if it stays so, the server refuses our certificate, or wants one: --cert and --key"
+            }
+        });
+        Self::Status(Box::new(Answer { status, info, retry_delay, hung_up }))
     }
 
     /// True if the call certainly never reached the code that would run it.

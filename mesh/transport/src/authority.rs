@@ -187,8 +187,9 @@ fn params(subject: &Subject) -> Result<CertificateParams, Error> {
     }
     params.serial_number = None::<SerialNumber>;
     params.not_before = subject.not_before.into();
-    // Certificates count whole seconds and hold to the end of the last one.
-    params.not_after = (SystemTime::now() + subject.lifetime - Duration::from_secs(1)).into();
+    // Certificates count whole seconds and hold to the end of the last one: none is one less.
+    let ended = Duration::from_secs(u64::from(subject.lifetime.is_zero()));
+    params.not_after = (SystemTime::now() + subject.lifetime - ended).into();
     Ok(params)
 }
 

@@ -30,10 +30,10 @@ use tonic::codec::CompressionEncoding;
 use crate::service::Itineraries;
 
 /// The router on this machine.
-const DEFAULT_ROUTER: &str = "http://127.0.0.1:50051";
+const DEFAULT_ROUTER: &str = "127.0.0.1:50051";
 
 /// The router is near; a connection that takes longer would cost the plan more than its weather is worth.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the worker finds the other members of the mesh, above all `weather-tool`.
 ///
@@ -50,20 +50,33 @@ impl RouterEndpoint {
     /// # Panics
     /// Outside a tokio runtime, which the connection needs.
     pub fn new(address: &str) -> Result<Self, Error> {
-        let config = Config { connect_timeout: CONNECT_TIMEOUT, ..Config::default() };
+        Self::with(address, Config::default())
+    }
+
+    /// Names the router by its address, and says in `config` whom it must prove itself by and who we are: with
+    /// [`Config::tls`] the address may be `https://host:port`, and `host:port` means that.
+    ///
+    /// # Errors
+    /// Those of [`Client::connect_lazy_with`].
+    ///
+    /// # Panics
+    /// As [`RouterEndpoint::new`].
+    pub fn with(address: &str, config: Config) -> Result<Self, Error> {
+        let config = Config { connect_timeout: CONNECT_TIMEOUT, ..config };
         Client::connect_lazy_with(address, config).map(Self)
     }
 
     /// Names the router by variables: `SWITCHBOARD_ROUTER`, else `GRPC_ROUTER_HOST` and `GRPC_ROUTER_PORT`
-    /// (one of them is enough), else `http://127.0.0.1:50051`. Empty ones count as absent.
+    /// (one of them is enough), else `127.0.0.1:50051`. Empty ones count as absent. What proves who the router is, and who
+    /// we are, comes from the variables of [`Config::from_vars`].
     ///
     /// # Errors
-    /// As [`RouterEndpoint::new`].
+    /// As [`RouterEndpoint::with`] and [`Config::from_vars`].
     ///
     /// # Panics
     /// As [`RouterEndpoint::new`].
     pub fn from_vars(get: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        Self::new(&router_address(get))
+        Self::with(&router_address(&get), Config::from_vars(&get)?)
     }
 }
 
@@ -75,7 +88,7 @@ fn router_address(get: impl Fn(&str) -> Option<String>) -> String {
         (None, host, port) => {
             let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
             let port = port.unwrap_or_else(|| "50051".to_owned());
-            format!("http://{host}:{port}")
+            format!("{host}:{port}")
         }
     }
 }
@@ -126,10 +139,11 @@ mod tests {
         let address = |vars: &[(&str, &str)]| {
             router_address(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned()))
         };
-        assert_eq!(address(&[]), "http://127.0.0.1:50051");
-        assert_eq!(address(&[("SWITCHBOARD_ROUTER", " ")]), "http://127.0.0.1:50051");
-        assert_eq!(address(&[("GRPC_ROUTER_HOST", "haproxy")]), "http://haproxy:50051");
-        assert_eq!(address(&[("GRPC_ROUTER_PORT", "6000")]), "http://127.0.0.1:6000");
+        // Without a scheme: that is https where trust is given.
+        assert_eq!(address(&[]), "127.0.0.1:50051");
+        assert_eq!(address(&[("SWITCHBOARD_ROUTER", " ")]), "127.0.0.1:50051");
+        assert_eq!(address(&[("GRPC_ROUTER_HOST", "haproxy")]), "haproxy:50051");
+        assert_eq!(address(&[("GRPC_ROUTER_PORT", "6000")]), "127.0.0.1:6000");
         let both = [("SWITCHBOARD_ROUTER", "http://a:1"), ("GRPC_ROUTER_HOST", "b")];
         assert_eq!(address(&both), "http://a:1");
     }

@@ -9,7 +9,8 @@ use switchboard_backend::Options;
 #[command(name = "itinerary-worker", version)]
 struct Args {
     /// Router through which the weather is asked for [env: SWITCHBOARD_ROUTER, or GRPC_ROUTER_HOST and
-    /// GRPC_ROUTER_PORT] [default: http://127.0.0.1:50051]
+    /// GRPC_ROUTER_PORT; over TLS with SWITCHBOARD_CA, as somebody with SWITCHBOARD_CERT and SWITCHBOARD_KEY, or
+    /// SWITCHBOARD_TOKEN or SWITCHBOARD_TOKEN_FILE] [default: 127.0.0.1:50051]
     #[arg(long, value_name = "URL")]
     router: Option<String>,
     #[command(flatten)]
@@ -19,10 +20,10 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let router = match &args.router {
-        Some(address) => RouterEndpoint::new(address)?,
-        None => RouterEndpoint::from_vars(|name| std::env::var(name).ok())?,
-    };
+    let router = RouterEndpoint::from_vars(|name| match (name, &args.router) {
+        ("SWITCHBOARD_ROUTER", Some(address)) => Some(address.clone()),
+        _ => std::env::var(name).ok(),
+    })?;
     itinerary_worker::backend(router).options(args.options).serve().await?;
     Ok(())
 }

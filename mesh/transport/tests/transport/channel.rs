@@ -23,7 +23,14 @@ async fn doorman(tls: &ServerTls) -> (SocketAddr, mpsc::UnboundedReceiver<Option
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(tcp).await else { continue };
+            let mut stream = match acceptor.accept(tcp).into_fallible().await {
+                Ok(stream) => stream,
+                Err((_, mut tcp)) => {
+                    // Closing with something unread would reset the connection, and overtake the alert.
+                    while tcp.read(&mut [0; 512]).await.is_ok_and(|read| read > 0) {}
+                    continue;
+                }
+            };
             let certificates = stream.get_ref().1.peer_certificates();
             let _ = sender.send(certificates.and_then(|chain| PeerIdentity::of(&chain[0])));
             let _ = stream.read(&mut [0; 24]).await;
