@@ -292,10 +292,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_certificate_past_half_of_its_life_is_asked_for_again_though_the_waiting_read_is_silent() {
         let (sender, mut newest) = watch::channel(None);
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counter = asked.clone();
+        let asked = AtomicUsize::new(0);
         let read = async move |index| match index {
-            0 => Ok(Indexed { value: counter.fetch_add(1, Ordering::Relaxed), index: 7 }),
+            0 => Ok(Indexed { value: asked.fetch_add(1, Ordering::Relaxed), index: 7 }),
             _ => std::future::pending().await,
         };
         let following = tokio::spawn(follow(read, |_| Some(UNIX_EPOCH), sender, Arc::default()));

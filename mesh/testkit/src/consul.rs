@@ -23,7 +23,7 @@ const LEADER_LIMIT: Duration = Duration::from_secs(30);
 pub struct Consul {
     binary: PathBuf,
     config: PathBuf,
-    extra: String,
+    extra: Vec<String>,
     data: TempDir,
     ports: Ports,
     process: Process,
@@ -55,13 +55,20 @@ impl Consul {
     /// # Errors
     /// As [`Consul::start`]; also when Consul refuses `extra`.
     pub async fn start_with(extra: &str) -> Result<Self> {
+        Self::start_layered(&[extra]).await
+    }
+
+    /// Starts a server with several layers of HCL, which may name the same block.
+    async fn start_layered(extra: &[&str]) -> Result<Self> {
+        let extra: Vec<_> =
+            extra.iter().filter(|layer| !layer.is_empty()).map(|layer| (*layer).to_owned()).collect();
         let binary = binary::find("consul", "CONSUL_BIN", &[workspace_root().join(".tools/consul/consul")])?;
         let config = workspace_root().join("consul").join(config_for(&binary).await?);
         let data = tempfile::tempdir()?;
         let [http, dns, server, serf_lan, serf_wan] = free_ports();
         let ports = Ports { http, dns, server, serf_lan, serf_wan };
-        let process = spawn(&binary, &config, extra, data.path(), ports)?;
-        let consul = Self { binary, config, extra: extra.to_owned(), data, ports, process };
+        let process = spawn(&binary, &config, &extra, data.path(), ports)?;
+        let consul = Self { binary, config, extra, data, ports, process };
         consul.wait_for_leader().await?;
         Ok(consul)
     }
@@ -147,15 +154,15 @@ async fn config_for(binary: &Path) -> Result<&'static str> {
     }
 }
 
-fn spawn(binary: &Path, config: &Path, extra: &str, data: &Path, ports: Ports) -> Result<Process> {
+fn spawn(binary: &Path, config: &Path, extra: &[String], data: &Path, ports: Ports) -> Result<Process> {
     let Ports { http, dns, server, serf_lan, serf_wan } = ports;
     let mut hcl = format!("ports {{ http = {http} dns = {dns} server = {server} ");
     write!(hcl, "serf_lan = {serf_lan} serf_wan = {serf_wan} }}")?;
     let mut command = Command::new(binary);
     command.args(["agent", "-node=testkit", "-bind=127.0.0.1", "-client=127.0.0.1"]);
     command.arg("-data-dir").arg(data).arg("-config-file").arg(config).args(["-hcl", &hcl]);
-    if !extra.is_empty() {
-        command.args(["-hcl", extra]);
+    for layer in extra {
+        command.args(["-hcl", layer]);
     }
     Process::spawn("consul", command)
 }

@@ -3,7 +3,7 @@
 use super::Phase;
 use crate::config::{Advertise, Config};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use switchboard_registry::{Check, Client, Lease, Registration};
+use switchboard_registry::{Check, Client, Lease, LeaseState, Registration};
 use tokio::{net::UdpSocket, sync::watch, time::sleep};
 use tracing::warn;
 
@@ -26,10 +26,32 @@ pub(super) async fn keep(
         addr = advertised(&config, &client, grpc) => addr,
     };
     let lease = Lease::keep(client, registration(&config, addr));
-    // A closed channel means that the router is gone without announcing it.
-    let _gone = phase.wait_for(|phase| *phase != Phase::Running).await.is_err();
+    tokio::select! {
+        // A closed channel means that the router is gone without announcing it.
+        _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
+        () = say_refusals(lease.state()) => {}
+    }
     if let Err(error) = lease.deregister().await {
         warn!(error = super::chain(&error), "router could not be deregistered, its check will remove it");
+    }
+}
+
+/// Says once why the registry does not take the router, until it does. Never ends.
+async fn say_refusals(mut state: watch::Receiver<LeaseState>) {
+    let mut said: Option<Arc<str>> = None;
+    loop {
+        match &*state.borrow_and_update() {
+            LeaseState::Registered => said = None,
+            LeaseState::Registering { error: Some(error), .. } if said.as_ref() != Some(error) => {
+                warn!(%error, "the router is not registered: HAProxy and operators do not find it");
+                said = Some(error.clone());
+            }
+            LeaseState::Registering { .. } => {}
+        }
+        if state.changed().await.is_err() {
+            // The lease's task panicked; there is nothing to follow any more.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

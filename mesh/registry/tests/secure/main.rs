@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails here has shown what it should")]
 
 mod connect;
+mod policies;
 mod sight;
 mod tls;
 mod token;

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use switchboard_registry::{Client, Config, Error, Query};
-use switchboard_testkit::{Consul, eventually, free_port};
+use std::net::Ipv4Addr;
+
+use switchboard_registry::{Check, Client, Config, Error, Query, Registration, Secret, Status};
+use switchboard_testkit::{Consul, LockedConsul, eventually, free_port, workspace_root};
 use switchboard_transport::ClientTls;
 use switchboard_transport::authority::{Authority, Issued, Subject};
 
@@ -122,4 +124,59 @@ async fn certificates_are_read_again_and_broken_ones_change_nothing() {
     eventually(SOON, good).await.unwrap();
     std::fs::remove_file(&cert).unwrap();
     eventually(SOON, good).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_configuration_that_is_shipped_locks_every_door() {
+    switchboard_transport::install_crypto();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let authority = Authority::new("everybody's", HOUR).unwrap();
+    let (ca, _) = write(path, "ca", authority.issued());
+    write(path, "consul", &authority.issue(&Subject::service("consul")).unwrap());
+    let (cert, key) = write(path, "router", &authority.issue(&Subject::service("router")).unwrap());
+    let https = free_port();
+    let overlay = std::fs::read_to_string(workspace_root().join("consul/secure-1.8.hcl")).unwrap();
+    let overlay = overlay.replace("/consul/tls", path.to_str().unwrap()).replace("8501", &https.to_string());
+    let consul = LockedConsul::start(&overlay).await.unwrap();
+    let at = |token: Option<&str>, tls: &ClientTls| {
+        let token = token.map(Secret::new);
+        let config = Config::at(&format!("https://127.0.0.1:{https}")).unwrap();
+        Client::new(Config { token, tls: Some(tls.clone()), ..config }).unwrap()
+    };
+    let tls = ClientTls { ca: ca.clone(), cert: Some(cert), key: Some(key) };
+    let operator = at(Some(consul.operator()), &tls);
+    operator.services(&Query::default()).await.unwrap();
+    operator.connect_leaf("router", 0).await.unwrap();
+    let error = at(None, &tls).services(&Query::default()).await.unwrap_err();
+    assert!(matches!(error, Error::Hidden { .. }), "{error:?}");
+    let anonymous = ClientTls { cert: None, key: None, ..tls.clone() };
+    let error = at(Some(consul.operator()), &anonymous).services(&Query::default()).await.unwrap_err();
+    assert!(matches!(error, Error::Handshake { .. }), "{error:?}");
+
+    // Consul shows its own certificate to a port that demands one.
+    let server = authority.issue(&Subject::service("agent-echo")).unwrap();
+    let tls = tonic::transport::ServerTlsConfig::new()
+        .identity(tonic::transport::Identity::from_pem(server.cert, server.key))
+        .client_ca_root(tonic::transport::Certificate::from_pem(std::fs::read(&ca).unwrap()));
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let mut server = tonic::transport::Server::builder().tls_config(tls).unwrap();
+    tokio::spawn(server.add_service(health).serve_with_incoming(incoming));
+    let (interval, timeout) = (Duration::from_millis(200), Duration::from_secs(1));
+    let check = Check::Grpc { target: address.to_string(), interval, timeout, tls: true };
+    let starts_passing = false;
+    let registration = Registration {
+        check,
+        starts_passing,
+        ..Registration::new("agent-echo", "127.0.0.1", address.port())
+    };
+    operator.register(&registration).await.unwrap();
+    let passing = async || match operator.health("agent-echo", &Query::default()).await.unwrap().value {
+        found if found.iter().any(|instance| instance.status == Status::Passing) => Ok(()),
+        found => Err(found),
+    };
+    eventually(SOON, passing).await.unwrap();
 }

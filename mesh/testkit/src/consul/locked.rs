@@ -33,10 +33,9 @@ impl LockedConsul {
     /// As [`Consul::start_with`].
     pub async fn start(extra: &str) -> Result<Self> {
         let acl = format!(
-            r#"acl {{ enabled = true default_policy = "deny" tokens {{ master = "{OPERATOR}" agent = "{OPERATOR}" }} }}
-               {extra}"#
+            r#"acl {{ enabled = true default_policy = "deny" tokens {{ master = "{OPERATOR}" agent = "{OPERATOR}" }} }}"#
         );
-        let locked = Self { consul: Consul::start_with(&acl).await? };
+        let locked = Self { consul: Consul::start_layered(&[&acl, extra]).await? };
         let ready = async || match locked.ask("GET", "health/service/consul", Value::Null).await {
             Ok(Value::Array(found)) if !found.is_empty() => Ok(()),
             other => Err(other),

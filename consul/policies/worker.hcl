@@ -1,0 +1,3 @@
+# A worker: registers and verifies itself under its own name, and reads nothing else. With Connect it also gets its
+# certificate by this, and may ask who may connect to it. Put the name of its service in the place of worker-itinerary.
+service "worker-itinerary" { policy = "write" }
