@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use switchboard_registry::{Check, Client, Config, Error, Query, Registration, Secret, Status};
 use switchboard_testkit::{Consul, LockedConsul, eventually, free_port, workspace_root};
@@ -154,29 +154,53 @@ async fn the_configuration_that_is_shipped_locks_every_door() {
     let error = at(Some(consul.operator()), &anonymous).services(&Query::default()).await.unwrap_err();
     assert!(matches!(error, Error::Handshake { .. }), "{error:?}");
 
-    // Consul shows its own certificate to a port that demands one.
-    let server = authority.issue(&Subject::service("agent-echo")).unwrap();
+    // A port that asks for a certificate passes its check without one; one that demands it needs the agent's own.
+    let checked = serve_health(&authority, &ca, true).await;
+    register_checked(&operator, checked, Status::Passing).await;
+    let demanding = serve_health(&authority, &ca, false).await;
+    register_checked(&operator, demanding, Status::Critical).await;
+    drop((consul, operator));
+    let (https_before, https) = (https, free_port());
+    let overlay =
+        overlay.replace("enable_agent_tls_for_checks = false", "enable_agent_tls_for_checks = true");
+    let overlay = overlay.replace(&format!("https = {https_before}"), &format!("https = {https}"));
+    let consul = LockedConsul::start(&overlay).await.unwrap();
+    let plain = Config::at(&consul.http_addr().to_string()).unwrap();
+    let operator = Client::new(Config { token: Some(Secret::new(consul.operator())), ..plain }).unwrap();
+    register_checked(&operator, demanding, Status::Passing).await;
+}
+
+/// A health service over TLS that asks for a client certificate, or demands one.
+async fn serve_health(authority: &Authority, ca: &Path, optional: bool) -> SocketAddr {
+    let issued = authority.issue(&Subject::service("agent-echo")).unwrap();
     let tls = tonic::transport::ServerTlsConfig::new()
-        .identity(tonic::transport::Identity::from_pem(server.cert, server.key))
-        .client_ca_root(tonic::transport::Certificate::from_pem(std::fs::read(&ca).unwrap()));
+        .identity(tonic::transport::Identity::from_pem(issued.cert, issued.key))
+        .client_ca_root(tonic::transport::Certificate::from_pem(std::fs::read(ca).unwrap()))
+        .client_auth_optional(optional);
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (_reporter, health) = tonic_health::server::health_reporter();
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
     let mut server = tonic::transport::Server::builder().tls_config(tls).unwrap();
     tokio::spawn(server.add_service(health).serve_with_incoming(incoming));
+    address
+}
+
+/// Registers it with the other status, and waits until the check has made it what is wanted.
+async fn register_checked(client: &Client, address: SocketAddr, wanted: Status) {
     let (interval, timeout) = (Duration::from_millis(200), Duration::from_secs(1));
     let check = Check::Grpc { target: address.to_string(), interval, timeout, tls: true };
-    let starts_passing = false;
+    let starts_passing = wanted != Status::Passing;
     let registration = Registration {
         check,
         starts_passing,
         ..Registration::new("agent-echo", "127.0.0.1", address.port())
     };
-    operator.register(&registration).await.unwrap();
-    let passing = async || match operator.health("agent-echo", &Query::default()).await.unwrap().value {
-        found if found.iter().any(|instance| instance.status == Status::Passing) => Ok(()),
-        found => Err(found),
+    client.register(&registration).await.unwrap();
+    let checked = async || {
+        let found = client.health("agent-echo", &Query::default()).await.unwrap().value;
+        let ours = found.iter().find(|instance| instance.id == registration.id);
+        if ours.is_some_and(|ours| ours.status == wanted) { Ok(()) } else { Err(found) }
     };
-    eventually(SOON, passing).await.unwrap();
+    eventually(SOON, checked).await.unwrap();
 }
