@@ -5,6 +5,7 @@ mod repeats;
 mod security;
 
 use crate::advertise::host_name;
+use crate::handshake::Intended;
 use crate::presence::{Entry, Presence};
 use crate::running::{Drain, Running, Tended};
 use crate::server::{self, GrpcService};
@@ -16,7 +17,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard_policy::Settings;
-use switchboard_registry::{Client, ClientId, Config, Description, Kind, Parameter};
+use switchboard_registry::{
+    Client, ClientId, Config, ConnectSource, Description, Intentions, Kind, Parameter,
+};
 use switchboard_telemetry::Telemetry;
 use switchboard_transport::{Loaded, ServerTls, Watched};
 use tokio::net::TcpListener;
@@ -51,6 +54,8 @@ pub struct Backend {
     log_json: bool,
     tls: Option<ServerTls>,
     tls_source: Option<Watched<Loaded<ServerConfig>>>,
+    /// Certificates come from Consul Connect.
+    connect: bool,
     policy: Option<Settings>,
     /// What the flags say of TLS and policy.
     flags: Options,
@@ -91,6 +96,7 @@ impl Backend {
             log_json: false,
             tls: None,
             tls_source: None,
+            connect: false,
             policy: None,
             flags: Options::default(),
         }
@@ -241,7 +247,11 @@ impl Backend {
         let mut signals = Signals::install()?;
         let services = self.services.join(", ");
         let version = self.description.version.clone();
-        let (running, registry) = self.start_with_registry().await?;
+        // Certificates of Consul Connect are waited for.
+        let (running, registry) = tokio::select! {
+            started = self.start_with_registry() => started?,
+            _ = signals.next() => return Ok(()),
+        };
         info!(
             version,
             instance = running.instance(),
@@ -284,7 +294,15 @@ impl Backend {
         let listen = self.listen.map_or_else(|| env::listen(self.kind, self.default_port), Ok)?;
         let registry = config.address.clone();
         let client = Client::new(config)?;
-        let files = security::files(self.tls, self.tls_source, self.policy, &self.flags)?;
+        let (source, intended) = match env::connect(&self.flags, self.connect)? {
+            None => (self.tls_source, None),
+            Some(auth) => {
+                let connect = ConnectSource::start(client.clone(), id.service());
+                let intended = Intended::new(Intentions::new(client.clone()), id.service());
+                (Some(connect.listener(auth).await?), Some(intended))
+            }
+        };
+        let files = security::files(self.tls, source, self.policy, &self.flags)?;
         let speaks_tls = files.tls.is_some();
 
         let sets = self.reflection.then_some(self.descriptor_sets.as_slice());
@@ -297,8 +315,13 @@ impl Backend {
         // Ends with `stop`; a dropped `stop` counts as one, so that no server outlives its `Running`.
         let metrics = Arc::new(Metrics::default());
         let shared = Shared { id: id.to_string(), gate: files.gate.clone(), metrics: metrics.clone() };
-        let incoming =
-            connection::accept(listener, files.tls.clone(), metrics.handshakes.clone(), connections_alive);
+        let incoming = connection::accept(
+            listener,
+            files.tls.clone(),
+            intended,
+            metrics.handshakes.clone(),
+            connections_alive,
+        );
         let server = tokio::spawn(
             server::server()
                 .layer(stack::layer(Arc::new(shared)))

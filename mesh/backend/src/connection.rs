@@ -3,7 +3,7 @@
 //! Tonic ends connections only when their calls have ended. Beyond the drain limit that is too late, and in
 //! a process that goes on living (a test, `switchboard dev`) nothing else would ever end them.
 
-use crate::handshake::{HandshakeCounts, Handshakes, Met};
+use crate::handshake::{HandshakeCounts, Handshakes, Intended, Met};
 use futures_util::{Stream, StreamExt, stream};
 use rustls::ServerConfig;
 use std::future::Future;
@@ -30,13 +30,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) fn accept(
     listener: TcpListener,
     tls: Option<Watched<Loaded<ServerConfig>>>,
+    intended: Option<Intended>,
     counts: Arc<HandshakeCounts>,
     alive: watch::Receiver<()>,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
     let door = Door {
         listener,
         slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-        handshakes: tls.map(|tls| Handshakes::new(tls, counts)),
+        handshakes: tls.map(|tls| Handshakes::new(tls, intended, counts)),
     };
     stream::unfold((door, alive), async |(mut door, alive)| {
         let (io, peer, slot) = door.next().await;

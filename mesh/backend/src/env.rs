@@ -14,6 +14,7 @@ const LISTEN: &str = "SWITCHBOARD_LISTEN";
 const ADVERTISE: &str = "SWITCHBOARD_ADVERTISE";
 const CONSUL: &str = "SWITCHBOARD_CONSUL_ADDR";
 const AUTH: &str = "SWITCHBOARD_AUTH";
+const TLS_SOURCE: &str = "SWITCHBOARD_TLS_SOURCE";
 const TLS_CERT: &str = "SWITCHBOARD_TLS_CERT";
 const TLS_KEY: &str = "SWITCHBOARD_TLS_KEY";
 const TLS_CLIENT_CA: &str = "SWITCHBOARD_TLS_CLIENT_CA";
@@ -119,6 +120,54 @@ pub(crate) fn advertise() -> Result<Advertise, Error> {
     variable(ADVERTISE).map_or(Ok(Advertise::Auto), |text| text.parse())
 }
 
+/// Gives whether callers have to show a certificate, if the listener's own comes from Consul Connect; `None` if it comes
+/// from files or there is none.
+pub(crate) fn connect(options: &Options, chosen: bool) -> Result<Option<ClientAuth>, Error> {
+    connect_from(variable, options, chosen)
+}
+
+fn connect_from(
+    get: impl Fn(&str) -> Option<String>,
+    options: &Options,
+    chosen: bool,
+) -> Result<Option<ClientAuth>, Error> {
+    let connect = match get(TLS_SOURCE).as_deref() {
+        None => chosen,
+        Some("files") => false,
+        Some("connect") => true,
+        Some(other) => {
+            let (setting, value) = (TLS_SOURCE, other.to_owned());
+            return Err(Error::Setting { setting, value, expected: "files or connect" });
+        }
+    };
+    if !connect {
+        return Ok(None);
+    }
+    // Two sources would leave open which of them a peer meets.
+    for (flag, name) in
+        [(&options.tls_cert, TLS_CERT), (&options.tls_key, TLS_KEY), (&options.tls_client_ca, TLS_CLIENT_CA)]
+    {
+        if let Some(value) = flag.as_ref().map(|path| path.display().to_string()).or_else(|| get(name)) {
+            let expected =
+                "nothing while SWITCHBOARD_TLS_SOURCE=connect, which brings certificate, key and authorities";
+            return Err(Error::Setting { setting: name, value, expected });
+        }
+    }
+    Ok(Some(client_auth(get, options)?.unwrap_or_default()))
+}
+
+fn client_auth(get: impl Fn(&str) -> Option<String>, options: &Options) -> Result<Option<ClientAuth>, Error> {
+    match (options.tls_client_auth, get(TLS_CLIENT_AUTH)) {
+        (Some(auth), _) => Ok(Some(auth)),
+        (None, Some(text)) => Ok(Some(text.parse().map_err(|_| Error::Setting {
+            setting: TLS_CLIENT_AUTH,
+            value: text,
+            expected: "none, optional or required",
+        })?)),
+        (None, None) => Ok(None),
+    }
+}
+
 /// Gives the files of the TLS listener, flags above variables; `None` if neither names a certificate.
 pub(crate) fn tls(options: &Options) -> Result<Option<ServerTls>, Error> {
     tls_from(variable, options)
@@ -128,15 +177,7 @@ fn tls_from(get: impl Fn(&str) -> Option<String>, options: &Options) -> Result<O
     let file = |flag: &Option<PathBuf>, name| flag.clone().or_else(|| get(name).map(PathBuf::from));
     let (cert, key) = (file(&options.tls_cert, TLS_CERT), file(&options.tls_key, TLS_KEY));
     let client_ca = file(&options.tls_client_ca, TLS_CLIENT_CA);
-    let client_auth = match (options.tls_client_auth, get(TLS_CLIENT_AUTH)) {
-        (Some(auth), _) => Some(auth),
-        (None, Some(text)) => Some(text.parse().map_err(|_| Error::Setting {
-            setting: TLS_CLIENT_AUTH,
-            value: text,
-            expected: "none, optional or required",
-        })?),
-        (None, None) => None,
-    };
+    let client_auth = client_auth(&get, options)?;
     // What is half said must not end as a port without TLS.
     let needs = |setting, missing| Err(Error::Incomplete { setting, missing });
     match (cert, key) {
@@ -195,7 +236,7 @@ fn variable(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Options, listen_from, parse_listen, parse_seconds, policy_from, tls_from};
+    use super::{Options, connect_from, listen_from, parse_listen, parse_seconds, policy_from, tls_from};
     use clap::{Args as _, FromArgMatches as _};
     use std::time::Duration;
     use switchboard_policy::Mode;
@@ -204,6 +245,22 @@ mod tests {
 
     fn variables(vars: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
         |name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn connect_is_the_only_source_or_none() {
+        let connect = |vars: &[(&str, &str)], chosen| {
+            connect_from(variables(vars), &Options::default(), chosen).map_err(|error| error.to_string())
+        };
+        let source = |name| ("SWITCHBOARD_TLS_SOURCE", name);
+        assert_eq!(connect(&[], false).unwrap(), None);
+        assert_eq!(connect(&[source("files")], true).unwrap(), None);
+        assert_eq!(connect(&[source("connect")], false).unwrap(), Some(ClientAuth::Optional));
+        let required = ("SWITCHBOARD_TLS_CLIENT_AUTH", "required");
+        assert_eq!(connect(&[required], true).unwrap(), Some(ClientAuth::Required));
+        assert!(connect(&[source("vault")], false).unwrap_err().contains("files or connect"));
+        let both = connect(&[source("connect"), ("SWITCHBOARD_TLS_CERT", "c")], false).unwrap_err();
+        assert!(both.contains("SWITCHBOARD_TLS_CERT"), "{both}");
     }
 
     #[test]

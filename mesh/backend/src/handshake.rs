@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use switchboard_registry::Intentions;
 use switchboard_transport::{Loaded, PeerIdentity, TlsFailure, Watched};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -47,9 +48,39 @@ pub(crate) struct HandshakeCounts {
     failures: Sampled,
 }
 
+/// Whom the intentions of Consul Connect let in.
+#[derive(Clone)]
+pub(crate) struct Intended {
+    intentions: Intentions,
+    service: Arc<str>,
+}
+
+impl Intended {
+    pub(crate) fn new(intentions: Intentions, service: String) -> Self {
+        Self { intentions, service: service.into() }
+    }
+
+    /// Asks once per connection. Who shows no certificate is nobody's intention: the policy of calls refuses all but
+    /// health checks.
+    async fn admit(&self, peer: Option<&PeerIdentity>) -> Result<(), String> {
+        let Some(peer) = peer else { return Ok(()) };
+        let answer = self.intentions.authorize(&self.service, peer).await;
+        match answer.authorized {
+            true => Ok(()),
+            false => Err(format!(
+                "{} may not connect to {}: {} (consul intention create)",
+                peer.name().unwrap_or("somebody without a name"),
+                self.service,
+                answer.reason
+            )),
+        }
+    }
+}
+
 /// The handshakes in progress.
 pub(crate) struct Handshakes {
     tls: Watched<Loaded<ServerConfig>>,
+    intended: Option<Intended>,
     running: JoinSet<Option<Met>>,
     /// In the order of their beginning; some have ended.
     oldest: VecDeque<AbortHandle>,
@@ -57,8 +88,12 @@ pub(crate) struct Handshakes {
 }
 
 impl Handshakes {
-    pub(crate) fn new(tls: Watched<Loaded<ServerConfig>>, counts: Arc<HandshakeCounts>) -> Self {
-        Self { tls, running: JoinSet::new(), oldest: VecDeque::new(), counts }
+    pub(crate) fn new(
+        tls: Watched<Loaded<ServerConfig>>,
+        intended: Option<Intended>,
+        counts: Arc<HandshakeCounts>,
+    ) -> Self {
+        Self { tls, intended, running: JoinSet::new(), oldest: VecDeque::new(), counts }
     }
 
     /// Begins one with the newest certificates.
@@ -72,7 +107,8 @@ impl Handshakes {
             self.counts.displaced.fetch_add(1, Ordering::Relaxed);
             oldest.abort();
         }
-        let handshake = meet(tcp, from, self.tls.newest().config.clone(), self.counts.clone(), slot);
+        let config = self.tls.newest().config.clone();
+        let handshake = meet(tcp, from, config, self.intended.clone(), self.counts.clone(), slot);
         self.oldest.push_back(self.running.spawn(handshake));
     }
 
@@ -93,22 +129,31 @@ async fn meet(
     tcp: TcpStream,
     from: SocketAddr,
     config: Arc<ServerConfig>,
+    intended: Option<Intended>,
     counts: Arc<HandshakeCounts>,
     slot: OwnedSemaphorePermit,
 ) -> Option<Met> {
     let accepting = tokio_rustls::TlsAcceptor::from(config).accept(tcp).into_fallible();
-    let problem = match tokio::time::timeout(TIME_LIMIT, accepting).await {
-        Ok(Ok(stream)) => match identify(&stream) {
-            Ok(peer) => {
-                counts.done.fetch_add(1, Ordering::Relaxed);
-                return Some(Met { stream, peer, slot });
+    let meeting = async {
+        let stream = match accepting.await {
+            Ok(stream) => stream,
+            Err((error, tcp)) => {
+                linger(tcp).await;
+                return Err(in_words(&error));
             }
-            Err(problem) => problem.to_owned(),
-        },
-        Ok(Err((error, tcp))) => {
-            linger(tcp).await;
-            in_words(&error)
+        };
+        let peer = identify(&stream)?;
+        if let Some(intended) = &intended {
+            intended.admit(peer.as_deref()).await?;
         }
+        Ok::<_, String>((stream, peer))
+    };
+    let problem = match tokio::time::timeout(TIME_LIMIT, meeting).await {
+        Ok(Ok((stream, peer))) => {
+            counts.done.fetch_add(1, Ordering::Relaxed);
+            return Some(Met { stream, peer, slot });
+        }
+        Ok(Err(problem)) => problem,
         Err(_) => format!("not done within {TIME_LIMIT:?}"),
     };
     counts.failed.fetch_add(1, Ordering::Relaxed);

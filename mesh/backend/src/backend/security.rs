@@ -23,6 +23,13 @@ impl Backend {
         self
     }
 
+    /// Serves TLS only, with the certificate that Consul Connect gives this service, and lets in whom its intentions allow;
+    /// `SWITCHBOARD_TLS_SOURCE` counts for more. Starting waits for the certificate.
+    pub fn connect(mut self) -> Self {
+        self.connect = true;
+        self
+    }
+
     /// Sets what callers have to prove and may do, above the environment.
     pub fn policy(mut self, settings: Settings) -> Self {
         self.policy = Some(settings);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod connect;
 mod fixture;
 mod limits;
 mod panics;
