@@ -20,7 +20,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rustls::{ClientConfig, ServerConfig};
-use switchboard_transport::{ClientAuth, Identity, Loaded, Watched};
+use switchboard_transport::{
+    ClientAuth, Identity, Loaded, Watched, closed_server_config, closed_service_config,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -114,7 +116,16 @@ impl ConnectSource {
         &self,
         auth: ClientAuth,
     ) -> Result<Watched<Loaded<ServerConfig>>, switchboard_transport::Error> {
-        self.configured(move |identity| identity.server_config(auth)).await
+        let make = move |identity: &Identity| identity.server_config(auth);
+        let first = loaded(&*self.ready().await, &make)?;
+        Ok(self.follow_from(first, make))
+    }
+
+    /// As [`ConnectSource::listener`], for who does not wait: until the first identity every handshake fails. Must be
+    /// called within a tokio runtime.
+    pub fn listener_at_once(&self, auth: ClientAuth) -> Watched<Loaded<ServerConfig>> {
+        let closed = Loaded { config: Arc::new(closed_server_config()), own: None };
+        self.follow_from(closed, move |identity| identity.server_config(auth))
     }
 
     /// The configuration towards instances, always of the latest identity. Waits for the first.
@@ -124,7 +135,15 @@ impl ConnectSource {
     pub async fn towards_services(
         &self,
     ) -> Result<Watched<Loaded<ClientConfig>>, switchboard_transport::Error> {
-        self.configured(Identity::service_config).await
+        let first = loaded(&*self.ready().await, &Identity::service_config)?;
+        Ok(self.follow_from(first, Identity::service_config))
+    }
+
+    /// As [`ConnectSource::towards_services`], for who does not wait: until the first identity every handshake fails. Must
+    /// be called within a tokio runtime.
+    pub fn towards_services_at_once(&self) -> Watched<Loaded<ClientConfig>> {
+        let closed = Loaded { config: Arc::new(closed_service_config()), own: None };
+        self.follow_from(closed, Identity::service_config)
     }
 
     /// Identities taken over so far.
@@ -142,16 +161,15 @@ impl ConnectSource {
         self.shared.state.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn configured<C: Send + Sync + 'static>(
+    fn follow_from<C: Send + Sync + 'static>(
         &self,
+        first: Loaded<C>,
         make: impl Fn(&Identity) -> Result<C, switchboard_transport::Error> + Send + 'static,
-    ) -> Result<Watched<Loaded<C>>, switchboard_transport::Error> {
-        let load = move |identity: &Identity| {
-            Ok(Loaded { config: Arc::new(make(identity)?), own: Some(identity.own().clone()) })
-        };
+    ) -> Watched<Loaded<C>> {
         let mut identities = self.identity.clone();
+        // There may be one that is newer than the first.
         identities.mark_changed();
-        let (sender, newest) = watch::channel(Arc::new(load(&*self.ready().await)?));
+        let (sender, newest) = watch::channel(Arc::new(first));
         // The follower keeps the source alive for as long as somebody uses what it makes.
         let source = self.clone();
         tokio::spawn(async move {
@@ -161,15 +179,22 @@ impl ConnectSource {
                     changed = identities.changed() => if changed.is_err() { break },
                 }
                 let Some(identity) = identities.borrow_and_update().clone() else { continue };
-                match load(&identity) {
+                match loaded(&identity, &make) {
                     Ok(loaded) => drop(sender.send_replace(Arc::new(loaded))),
                     Err(error) => source.shared.state.failed(&chain(&error)),
                 }
             }
             drop(source);
         });
-        Ok(Watched::of(newest))
+        Watched::of(newest)
     }
+}
+
+fn loaded<C>(
+    identity: &Identity,
+    make: &impl Fn(&Identity) -> Result<C, switchboard_transport::Error>,
+) -> Result<Loaded<C>, switchboard_transport::Error> {
+    Ok(Loaded { config: Arc::new(make(identity)?), own: Some(identity.own().clone()) })
 }
 
 impl State {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -109,6 +109,19 @@ impl Identity {
     fn refused(&self, error: rustls::Error) -> Error {
         Error::Memory { what: "certificate", from: self.source.to_string(), reason: error.to_string() }
     }
+}
+
+/// A listener that lets nobody in, for the time before there is a certificate: every handshake fails.
+pub fn closed_server_config() -> ServerConfig {
+    install_crypto();
+    // It knows no name, and so has a certificate for none.
+    let nobody = Arc::new(ResolvesServerCertUsingSni::new());
+    ServerConfig::builder().with_no_client_auth().with_cert_resolver(nobody)
+}
+
+/// A client that trusts nobody, for the time before there are authorities: every handshake fails.
+pub fn closed_service_config() -> ClientConfig {
+    with_http2(services(ServiceVerifier::new(Arc::new(RootCertStore::empty()))).with_no_client_auth())
 }
 
 /// From when and until when the first certificate of a text in PEM is valid, in seconds since 1970.

@@ -28,7 +28,7 @@ pub use client_tls::ClientTls;
 pub use connector::{TlsStream, tls_connector};
 pub use expiry::{Loaded, warn_before_expiry};
 pub use failure::TlsFailure;
-pub use identity::{Identity, validity};
+pub use identity::{Identity, closed_server_config, closed_service_config, validity};
 pub use peer::PeerIdentity;
 pub use reload::{RELOAD_INTERVAL, Watched};
 pub use server_tls::{ClientAuth, ServerTls};

@@ -154,6 +154,26 @@ async fn intentions_are_honoured_and_their_last_word_outlives_consul() {
 }
 
 #[tokio::test]
+async fn who_does_not_wait_for_a_certificate_is_closed_until_it_comes() {
+    let consul = locked(CONNECT).await;
+    let echo = Member::start(&consul, "agent-echo").await;
+    let policy = consul.policy("router", r#"service "agent-other" { policy = "write" }"#).await.unwrap();
+    let secret = consul.token_of(&policy).await.unwrap().secret;
+    let source = ConnectSource::start(client(&consul, &secret), "router");
+    let listener = source.listener_at_once(ClientAuth::Optional);
+    let towards = source.towards_services_at_once();
+    let router = Member { source, listener, towards };
+    connect(&echo, &router, "router").await.expect_err("it has no certificate yet");
+    connect(&router, &echo, "agent-echo").await.expect_err("it trusts nobody yet");
+    consul.set_rules(&policy, "router", r#"service "router" { policy = "write" }"#).await.unwrap();
+    let both = async || {
+        connect(&echo, &router, "router").await?;
+        connect(&router, &echo, "agent-echo").await.map(drop)
+    };
+    eventually(SOON, both).await.unwrap();
+}
+
+#[tokio::test]
 async fn who_gets_no_certificate_is_told_why() {
     let consul = locked(CONNECT).await;
     let why = async |source: &ConnectSource| {
