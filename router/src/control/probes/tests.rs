@@ -7,9 +7,15 @@ use crate::{
         instances::{Instances, Known},
     },
     directory::{Directory, Service, Strategy, Usage},
+    link::Certificates,
 };
 use switchboard_registry::Instance;
+use switchboard_transport::{
+    ClientAuth, ClientTls, ServerTls,
+    authority::{Authority, Subject},
+};
 use tokio::{io::AsyncReadExt, net::TcpListener};
+use tokio_rustls::TlsAcceptor;
 
 fn known(number: usize, status: Status) -> Known {
     let port = u16::try_from(number).unwrap();
@@ -131,4 +137,38 @@ async fn peers_that_speak_no_grpc_are_unreachable() {
     }
     peers.await.unwrap();
     assert_eq!(ask(&Dial::clear(), addr, "agent-a").await, Found::Unreachable, "nobody listens any more");
+}
+
+#[tokio::test]
+async fn an_instance_behind_tls_is_asked_by_tls_and_has_to_prove_its_service() {
+    let authority = Authority::new("test", Duration::from_secs(3_600)).unwrap();
+    let issued = authority.issue(&Subject::service("agent-a")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("ca"), &authority.issued().cert).unwrap();
+    std::fs::write(path("cert"), issued.cert).unwrap();
+    std::fs::write(path("key"), issued.key).unwrap();
+    let files =
+        ServerTls { cert: path("cert"), key: path("key"), client_ca: None, client_auth: ClientAuth::None };
+    let acceptor = TlsAcceptor::from(Arc::new(files.server_config().unwrap().0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let incoming = futures_util::stream::unfold(listener, move |listener| {
+        let acceptor = acceptor.clone();
+        async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            Some((acceptor.accept(socket).await, listener))
+        }
+    });
+    let (_, health) = tonic_health::server::health_reporter();
+    let server =
+        tokio::spawn(tonic::transport::Server::builder().add_service(health).serve_with_incoming(incoming));
+    let client = ClientTls { ca: path("ca"), cert: None, key: None }.service_config().unwrap();
+    let certificates = Certificates { server: None, client: Some(Arc::new(client)) };
+    let (_sender, current) = watch::channel(certificates);
+    let dial = Dial::new(Some(current));
+    assert_eq!(ask(&dial, addr, "agent-a").await, Found::Serving);
+    assert_eq!(ask(&dial, addr, "agent-b").await, Found::Unreachable, "it is of another service");
+    assert_eq!(ask(&Dial::clear(), addr, "agent-a").await, Found::Unreachable, "it speaks TLS only");
+    server.abort();
 }
