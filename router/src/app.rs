@@ -119,9 +119,6 @@ impl App {
         let client = switchboard_registry::Client::new(config.registry.clone()).map_err(Error::Registry)?;
         let routes = Arc::new(RouteTable::from_descriptor_set(switchboard_proto::DESCRIPTOR_SET)?);
         let fail = |what| move |source| Error::Start { what, source };
-        let runtime =
-            Builder::new_current_thread().enable_all().build().map_err(fail("the control plane"))?;
-
         let policy = Arc::new(PolicySnapshot::load(&config, None, None).map_err(Error::Policy)?);
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
         let opened = {
@@ -154,6 +151,9 @@ impl App {
             certificates: certificates.newest(),
             policy: policy.clone(),
         };
+        // After all that may be wrong with the configuration: a runtime must not be dropped within another one.
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(fail("the control plane"))?;
         let workers = worker::spawn_all(&setup, grpc_listener).map_err(fail("the worker threads"))?;
         info!(%grpc, %admin, registry = config.registry.address, workers = workers.len(), "router started");
         let (reload, reloads) = watch::channel(());

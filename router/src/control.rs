@@ -132,8 +132,7 @@ impl Control {
             Discovery::new(config.clone(), clock, reads.clone(), workers.clone(), lookups);
         let (policies, policy) = watch::channel(policy);
         let services =
-            Services::new(reads.clone(), view.clone(), phases.clone(), clock, dial.clone(), policy);
-        let services = Arc::new(services);
+            Arc::new(Services::new(reads.clone(), view.clone(), phases.clone(), clock, dial.clone(), policy));
         let probes = Arc::new(Probes::new(clock, config.probe_interval, dial));
         let shown = admin::Shown {
             config: config.clone(),
@@ -152,9 +151,9 @@ impl Control {
         tasks.spawn(discovery.run());
         tasks.spawn(access::log(access));
         tasks.spawn(sources.clone().publish(workers.clone(), certificates));
-        tasks.spawn(sources.attend(reload));
+        tasks.spawn(sources.attend(reload.clone()));
         tasks.spawn(access::tell(notices));
-        tasks.spawn(policy::keep(config.clone(), policies, workers, metrics));
+        tasks.spawn(policy::keep(config.clone(), policies, workers, metrics, reload));
         tasks.spawn(probes.run(view));
         tasks.spawn(services::serve(services, local, config.reflection));
         tasks.spawn(admin::serve(admin, Arc::new(shown)));

@@ -1,8 +1,8 @@
 //! The settings of authentication and authorization, as the policy crate takes them.
 
-use super::Config;
-use std::path::PathBuf;
+use super::{Config, parse};
 use switchboard_policy::{Error, JwtSettings, KeySource, Mode, Settings};
+use switchboard_transport::ClientAuth;
 
 impl Config {
     /// What says who may call and what they may do.
@@ -19,7 +19,7 @@ impl Config {
 
     /// Whether clients are asked for a certificate.
     pub(super) fn asks_for_certificates(&self) -> bool {
-        false
+        self.tls_client_ca.is_some() && self.tls_client_auth != ClientAuth::None
     }
 
     /// What would be said of signed tokens, and nobody would check.
@@ -35,19 +35,6 @@ impl Config {
             None => Ok(()),
         }
     }
-}
-
-/// Reads a path; `off` is none.
-pub(super) fn path(text: &str) -> Result<Option<PathBuf>, String> {
-    match text {
-        "" => Err("is empty; write a file or off".to_owned()),
-        "off" => Ok(None),
-        path => Ok(Some(path.into())),
-    }
-}
-
-pub(super) fn show_path(path: Option<&PathBuf>) -> String {
-    path.map_or_else(|| "off".to_owned(), |path| path.display().to_string())
 }
 
 /// Reads a text; `off` is none.
@@ -70,7 +57,7 @@ pub(super) fn show_list(list: &[String]) -> String {
 
 /// Reads a file or a URL of keys; `off` is none.
 pub(super) fn keys(text: &str) -> Result<Option<KeySource>, String> {
-    Ok(path(text)?.map(|_| KeySource::parse(text)))
+    Ok(parse::file(text)?.map(|_| KeySource::parse(text)))
 }
 
 /// A URL may hold a password, and a token in its query: neither is shown.

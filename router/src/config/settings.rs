@@ -80,12 +80,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         get: |config| show_networks(&config.proxy_protocol),
     },
     setting!("auth", "what callers have to prove: none, any (certificate or token) or both (certificate and token)", auth, auth::mode, |v: switchboard_policy::Mode| v.as_str().to_owned()),
-    Setting {
-        key: "auth_tokens",
-        help: "TOML file of static tokens; off = none",
-        set: |config, text| auth::path(text).map(|value| config.auth_tokens = value),
-        get: |config| auth::show_path(config.auth_tokens.as_ref()),
-    },
+    file!("auth_tokens", "TOML file of static tokens; off = none", auth_tokens),
     Setting {
         key: "auth_jwt_keys",
         help: "keys that may sign tokens: file or URL of a JWKS, PEM file of public keys, or *.secret file for HS*; off = none",
@@ -112,12 +107,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         get: |config| config.auth_jwt_roles_claim.clone(),
     },
     setting!("forward_authorization", "pass the header authorization to backends though the router has read it", forward_authorization, parse::switch, parse::show_switch),
-    Setting {
-        key: "policy",
-        help: "TOML file of rules and limits; off = none",
-        set: |config, text| auth::path(text).map(|value| config.policy = value),
-        get: |config| auth::show_path(config.policy.as_ref()),
-    },
+    file!("policy", "TOML file of rules and limits; off = none", policy),
     setting!("peek_max_bytes", "bytes of the first message that are searched for the ID", peek_max_bytes, parse::bytes, |v: usize| v.to_string()),
     setting!("replay_max_bytes", "bytes of a call kept for its one safe retry", replay_max_bytes, parse::bytes, |v: usize| v.to_string()),
     setting!("first_message_wait", "how long a call may take to send what routes it", first_message_wait, parse::positive, parse::show_duration),

@@ -37,25 +37,34 @@ const MAX_COMPARED_BYTES: u64 = 4 << 20;
 /// What the files held, one after the other; `None` of one that cannot be read.
 type Contents = Vec<Option<Vec<u8>>>;
 
-/// Keeps the policy current until the task is dropped.
+/// Keeps the policy current until the task is dropped. A change of `reload` asks for a look at once.
 pub(super) async fn keep(
     config: Arc<Config>,
     policies: watch::Sender<Arc<PolicySnapshot>>,
     workers: Vec<WorkerLink>,
     metrics: Arc<Metrics>,
+    mut reload: watch::Receiver<()>,
 ) {
     let url = config.policy_settings().jwks_url().map(str::to_owned);
     let mut keeper = Keeper { seen: contents(&config).await, jwks: None, config, policies, workers, metrics };
     let mut refresh = Refresh::new(Instant::now());
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut looks = 0u64;
+    let (mut looks, mut reloads) = (0u64, true);
     loop {
         tokio::select! {
             _ = look.tick() => {
                 looks += 1;
                 keeper.look_after_limits(looks);
                 keeper.look_at_files().await;
+            }
+            asked = reload.changed(), if reloads => {
+                // Without a sender nobody can ask any more.
+                reloads = asked.is_ok();
+                if reloads {
+                    refresh.unknown_key(Instant::now());
+                    keeper.look_at_files().await;
+                }
             }
             () = due(&mut refresh, &keeper.policies), if url.is_some() => {
                 let fetched = keeper.fetch(url.as_deref().unwrap_or_default()).await;

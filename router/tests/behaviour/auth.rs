@@ -1,5 +1,7 @@
 //! Who calls: nobody without credentials, nobody with bad ones, and backends are told who it was.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use crate::support::*;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use switchboard_policy::{KeySource, Mode};

@@ -1,5 +1,7 @@
 //! A call is routed, and judged, by one ID: what could be read as two is refused.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use crate::support::*;
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::{Compression, write::GzEncoder};

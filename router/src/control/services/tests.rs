@@ -332,6 +332,97 @@ async fn a_wrong_registration_says_which_field() {
     assert_eq!(status.code(), Code::Unavailable);
 }
 
+/// A registration as the data plane passes it on: with who makes it.
+async fn registered_by(
+    rig: &Rig,
+    (name, roles, services): (&str, &str, &str),
+    agent: &str,
+) -> Result<RegistrationResponse, Status> {
+    let info = AgentInfo {
+        agent_id: agent.to_owned(),
+        endpoint: "127.0.0.1:50099".to_owned(),
+        ..AgentInfo::default()
+    };
+    let mut request = Request::new(info);
+    for (header, value) in [
+        ("x-switchboard-principal", name),
+        ("x-switchboard-roles", roles),
+        ("x-switchboard-services", services),
+    ] {
+        if !value.is_empty() {
+            request.metadata_mut().insert(header, value.parse().unwrap());
+        }
+    }
+    rig.services.register_agent(request).await.map(Response::into_inner)
+}
+
+#[tokio::test]
+async fn a_service_is_registered_by_its_own_certificate_or_a_role_and_by_nobody_else() {
+    let rig = Rig::with(|config| config.auth = switchboard_policy::Mode::Any).await;
+    let its_own = ("spiffe://mesh/svc/agent-echo", "", "agent-echo");
+    for (caller, agent, allowed) in [
+        (its_own, "echo-agent", true),
+        (its_own, "bank-agent", false),
+        (("ci", "backend", ""), "bank-agent", true),
+        (("ada", "admin", ""), "bank-agent", true),
+        (("anna", "caller", ""), "echo-agent", false),
+        (("olga", "operator", "agent-bank"), "echo-agent", false),
+        (("", "admin", "agent-echo"), "bank-agent", false),
+        (("", "", ""), "echo-agent", false),
+    ] {
+        let answer = registered_by(&rig, caller, agent).await;
+        let Err(status) = answer else {
+            assert!(allowed, "{caller:?} registered {agent}");
+            continue;
+        };
+        assert!(!allowed, "{caller:?} {agent}: {status}");
+        assert_eq!(status.code(), Code::PermissionDenied);
+        let details = <rpc::Status as prost::Message>::decode(status.details()).unwrap();
+        assert_eq!(details.error_info().unwrap().reason, "REGISTRATION_DENIED");
+        assert!(status.message().contains("a certificate made for the service"), "{}", status.message());
+    }
+    assert!(rig.client.agent_service("agent-bank-127.0.0.1-50099").await.unwrap().is_some());
+}
+
+/// Whatever a registration says of itself, the registry gets text that fits one line and Consul's bounds.
+#[tokio::test]
+async fn control_characters_and_ten_megabytes_do_not_reach_the_registry() {
+    let rig = Rig::start().await;
+    let evil = "a\r\nx-injected: 1\0\u{1b}[2J\u{7f}b";
+    let huge = "x".repeat(10 << 20);
+    let info = AgentInfo {
+        agent_id: "echo-agent".to_owned(),
+        endpoint: "127.0.0.1:50099".to_owned(),
+        name: evil.to_owned(),
+        description: huge.clone(),
+        capabilities: vec![evil.to_owned(), huge.clone(), "fine".to_owned()],
+        detailed_description: format!("{evil}{huge}"),
+        use_cases: vec![evil.to_owned(); 1_000],
+        version: evil.to_owned(),
+        ..AgentInfo::default()
+    };
+    let answer = rig.services.register_agent(Request::new(info)).await.unwrap().into_inner();
+    let entry = rig.client.agent_service(&answer.service_id).await.unwrap().unwrap();
+    assert!(entry.meta.len() <= 64);
+    for (key, value) in &entry.meta {
+        assert!(value.len() <= 512, "{key} has {} bytes", value.len());
+        assert!(!value.chars().any(char::is_control), "{key}: {value:?}");
+    }
+    let mut request = AgentInfo { endpoint: "127.0.0.1:50099".to_owned(), ..AgentInfo::default() };
+    for id in ["echo\r\n-agent", "echo\0-agent", "../agent", "echo-agent\n"] {
+        request.agent_id = id.to_owned();
+        let status = rig.services.register_agent(Request::new(request.clone())).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{id:?}");
+        assert!(!status.message().chars().any(char::is_control), "{:?}", status.message());
+    }
+    request.agent_id = "echo-agent".to_owned();
+    for endpoint in ["127.0.0.1\r\n:1", "host\0:1", "host/../x:1", "ho st:1"] {
+        request.endpoint = endpoint.to_owned();
+        let status = rig.services.register_agent(Request::new(request.clone())).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{endpoint:?}");
+    }
+}
+
 #[tokio::test]
 async fn methods_of_backends_are_unimplemented_here() {
     let rig = Rig::start().await;
