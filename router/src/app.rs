@@ -121,6 +121,8 @@ impl App {
         let fail = |what| move |source| Error::Start { what, source };
         let policy = Arc::new(PolicySnapshot::load(&config, None, None).map_err(Error::Policy)?);
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(fail("the control plane"))?;
         let opened = {
             let _within = runtime.enter();
             Sources::open(&config)
@@ -151,9 +153,6 @@ impl App {
             certificates: certificates.newest(),
             policy: policy.clone(),
         };
-        // After all that may be wrong with the configuration: a runtime must not be dropped within another one.
-        let runtime =
-            Builder::new_current_thread().enable_all().build().map_err(fail("the control plane"))?;
         let workers = worker::spawn_all(&setup, grpc_listener).map_err(fail("the worker threads"))?;
         info!(%grpc, %admin, registry = config.registry.address, workers = workers.len(), "router started");
         let (reload, reloads) = watch::channel(());

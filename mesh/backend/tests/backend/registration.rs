@@ -1,8 +1,9 @@
 //! The entry in the registry: what it says, and that it comes back.
 
 use crate::fixture::{Mesh, SERVICE, SOON, call, config, gated};
+use crate::pki::Pki;
 use std::time::Duration;
-use switchboard_backend::Advertise;
+use switchboard_backend::{Advertise, Mode, PolicySettings, Stage};
 use switchboard_registry::{Description, Kind, Limits, Query, embedded};
 use switchboard_testkit::{eventually, free_port};
 
@@ -101,4 +102,19 @@ async fn two_instances_on_one_host_are_two_entries() {
     let mut expected = [first.instance(), second.instance()];
     expected.sort_unstable();
     assert_eq!(mesh.instances().await, expected);
+}
+
+#[tokio::test]
+async fn a_backend_with_tls_is_checked_over_tls_without_a_certificate() {
+    let (mesh, pki) = (Mesh::start().await, Pki::new());
+    let settings = PolicySettings { mode: Mode::Any, ..PolicySettings::default() };
+    let running = mesh.run(gated().0.tls(pki.server()).policy(settings)).await;
+    // A handshake is counted once the registry's own check has met the port.
+    let checked = async || {
+        let text = running.metrics().render();
+        if text.contains("outcome=\"done\"} 0") { Err(text) } else { Ok(()) }
+    };
+    eventually(SOON, checked).await.unwrap();
+    assert_eq!(mesh.instances().await, [running.instance()], "it passes");
+    assert_eq!(running.metrics().refused_by(Stage::Auth), 0);
 }
