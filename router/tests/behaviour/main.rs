@@ -8,6 +8,7 @@ mod balance;
 mod broken_clients;
 mod cancellation;
 mod capacity;
+mod certificates;
 mod chaos;
 mod connection_age;
 mod deadlines;
