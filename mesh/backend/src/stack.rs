@@ -20,6 +20,8 @@ mod authorization;
 mod call_info;
 mod callers;
 mod check;
+#[cfg(test)]
+mod cost;
 mod gate;
 mod metrics;
 mod outcome;
