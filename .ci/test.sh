@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STEPS=(tools fmt clippy docs build rust compose e2e chaos)
+STEPS=(tools fmt clippy docs build rust compose e2e secure chaos)
 STEPS_KNOWN=("${STEPS[@]}")
 [ $# -eq 0 ] || STEPS=("$@")
 # A function in a condition runs without errexit: its commands are joined by &&.
@@ -34,6 +34,12 @@ step_e2e() {
         .venv/bin/python -m pytest mesh/testkit/e2e
 }
 
+step_secure() {
+    # The same suite; the outage of the registry is shown at its full length above.
+    SWITCHBOARD_BIN_DIR="${CARGO_TARGET_DIR:-target}/debug" SWITCHBOARD_E2E=secure SWITCHBOARD_E2E_OUTAGE_SECONDS=10 \
+        .venv/bin/python -m pytest mesh/testkit/e2e
+}
+
 step_chaos() {
     # The part of `make chaos` that any build on any machine must pass.
     SWITCHBOARD_BIN_DIR="${CARGO_TARGET_DIR:-target}/debug" \
@@ -50,6 +56,7 @@ title_of() {
         rust) echo "cargo test: unit, property, behaviour and registry tests" ;;
         compose) echo "docker-compose.yml, and docker-compose.secure.yml over it" ;;
         e2e) echo "end to end: Consul, HAProxy, 3 routers, backends, a Python client" ;;
+        secure) echo "end to end again, with mTLS and signed tokens on every hop and Consul in default deny" ;;
         chaos) echo "under fire: three Consul servers, HAProxy, 3 routers, 6 backends, everything killed once" ;;
         *) echo "no step '$1' (steps: ${STEPS_KNOWN[*]})" >&2; return 1 ;;
     esac
@@ -62,7 +69,7 @@ summary_of() {
             awk '/^test result:/ { for (i = 1; i <= NF; i++) { if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i;
                  if ($(i+1) ~ /^ignored/) s += $i } } END { printf "%d passed, %d failed, %d ignored", p, f, s }' "$LOG" ;;
         chaos) grep -E 'rows without a broken promise' "$LOG" | sed 's/;.*//' ;;
-        e2e) grep -E '(passed|failed|error).* in [0-9.]+s' "$LOG" | tail -n 1 | tr -d '=' | sed 's/^ *//; s/ *$//' ;;
+        e2e | secure) grep -E '(passed|failed|error).* in [0-9.]+s' "$LOG" | tail -n 1 | tr -d '=' | sed 's/^ *//; s/ *$//' ;;
     esac
 }
 

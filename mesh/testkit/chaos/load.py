@@ -20,6 +20,8 @@ class Load:
         words = [word for word in words if word != "True"]
         self.argv = [str(BINARIES / "chaos-load"), "--target", target, *words]
         self.seconds = []
+        # How often it has read its certificates again.
+        self.reloads = 0
         self.totals = None
 
     def start(self):
@@ -33,7 +35,9 @@ class Load:
     def _read(self):
         for line in self.child.stdout:
             entry = json.loads(line)
-            if entry.get("final"):
+            if "reloads" in entry:
+                self.reloads = entry["reloads"]
+            elif entry.get("final"):
                 self.totals = entry
             else:
                 self.seconds.append(entry)

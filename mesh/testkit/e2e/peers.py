@@ -36,6 +36,7 @@ class Bytes:
         self.hanging = threading.Event()
         self.cancelled = threading.Event()
         self.time_remaining = []
+        self.metadata_seen = []
 
     def handler(self, service):
         methods = {
@@ -78,7 +79,8 @@ class Bytes:
 
     def metadata(self, request, context):
         """Sends the caller's `x-e2e-*` metadata back: as it came in the headers, under another name in the trailers."""
-        seen = [(key, value) for key, value in context.invocation_metadata() if key.startswith("x-e2e-")]
+        self.metadata_seen = list(map(tuple, context.invocation_metadata()))
+        seen = [(key, value) for key, value in self.metadata_seen if key.startswith("x-e2e-")]
         context.send_initial_metadata(seen)
         context.set_trailing_metadata([(key.replace("x-e2e-", "x-trailer-"), value) for key, value in seen])
         return repr(sorted(dict(context.invocation_metadata()))).encode()

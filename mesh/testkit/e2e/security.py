@@ -24,6 +24,8 @@ SECURE = os.environ.get("SWITCHBOARD_E2E", "clear") == "secure"
 BINARIES = pathlib.Path(os.environ.get("SWITCHBOARD_BIN_DIR", ROOT / "target/debug")).absolute()
 # Whom a backend's binary registers as.
 SERVICES = {"echo-agent": "agent-echo", "weather-tool": "tool-weather", "itinerary-worker": "worker-itinerary", "chaos-bytes": "tool-bytes"}
+# Who has a token at Consul, and the policy of that name.
+MEMBERS = ("consul-agent", "haproxy-dns", "router", *SERVICES.values())
 
 
 class Clear:
@@ -76,7 +78,7 @@ class Secure:
         self.switchboard("init", self.dir)
         # Who makes the calls of the tests: it may register as well.
         self.token = self.jwt("e2e", "admin")
-        self.tokens = {name: str(uuid.uuid4()) for name in ("management", "dns", "router", *SERVICES.values())}
+        self.tokens = {name: str(uuid.uuid4()) for name in ("management", *MEMBERS)}
         for name, token in self.tokens.items():
             self.write(f"consul-{name}.token", token)
         self.write("load.jwt", self.jwt("load", "caller"))
@@ -87,6 +89,13 @@ class Secure:
         """Runs `switchboard certs`."""
         argv = [BINARIES / "switchboard", "certs", *words]
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    def stranger(self, command, *words):
+        """Runs a command of `switchboard certs` of somebody whom nobody here trusts."""
+        stranger = self.dir.parent / "stranger"
+        if not stranger.exists():
+            self.switchboard("init", stranger)
+        return self.switchboard(command, stranger, *words)
 
     def jwt(self, sub, *roles, ttl="6h", audience="switchboard"):
         flags = [word for role in roles for word in ("--role", role)]
@@ -136,8 +145,13 @@ class Secure:
     def listen(self, server, service, *, checked=False):
         """Listens with the certificate of `service`, for those who show one too; a server that Consul checks cannot ask that."""
         cert, key = self.of(service)
-        pairs = [(key.read_bytes(), cert.read_bytes())]
-        credentials = grpc.ssl_server_credentials(pairs, self.read("ca.pem"), require_client_auth=not checked)
+
+        def now():
+            """What the files say now: they are replaced during the life of a server."""
+            pairs = [(key.read_bytes(), cert.read_bytes())]
+            return grpc.ssl_server_certificate_configuration(pairs, self.read("ca.pem"))
+
+        credentials = grpc.dynamic_ssl_server_credentials(now(), now, require_client_authentication=not checked)
         return server.add_secure_port("127.0.0.1:0", credentials)
 
     def accept(self, stream, service):
@@ -188,25 +202,33 @@ class Secure:
 
     # Consul.
 
-    def consul_client(self, kind):
-        token = str(self.dir / f"consul-{kind}.token")
-        return {"CONSUL_CACERT": str(self.dir / "ca.pem"), "CONSUL_HTTP_TOKEN_FILE": token}
+    def consul_client(self, service):
+        cert, key = self.of(service)
+        return {
+            "CONSUL_CACERT": str(self.dir / "ca.pem"),
+            "CONSUL_CLIENT_CERT": str(cert),
+            "CONSUL_CLIENT_KEY": str(key),
+            "CONSUL_HTTP_TOKEN_FILE": str(self.dir / f"consul-{service}.token"),
+        }
 
     def consul(self, folder, http):
-        """https only; secrets in a file, for everybody sees arguments."""
-        tokens = {"master": self.tokens["management"], "agent": self.tokens["management"], "default": self.tokens["dns"]}
+        """The shipped locks with this suite's files; no http at all. Secrets are in a file, for everybody sees arguments."""
+        tokens = {"master": "management", "agent": "consul-agent", "default": "haproxy-dns"}
         settings = {
             "ca_file": str(self.dir / "ca.pem"),
             "cert_file": str(self.dir / "consul.pem"),
             "key_file": str(self.dir / "consul.key"),
-            "acl": {"enabled": True, "default_policy": "deny", "tokens": tokens},
+            "acl": {"tokens": {place: self.tokens[name] for place, name in tokens.items()}},
         }
         self.write("consul-secure.json", json.dumps(settings))
-        return f"http=-1 https={http}", ["-config-file", self.dir / "consul-secure.json"]
+        locks = ["-config-file", ROOT / "consul/secure-1.8.hcl", "-config-file", self.dir / "consul-secure.json"]
+        return f"http=-1 https={http}", locks
 
     @property
     def consul_context(self):
-        return ssl.create_default_context(cafile=self.dir / "ca.pem")
+        context = ssl.create_default_context(cafile=self.dir / "ca.pem")
+        context.load_cert_chain(self.dir / "admin.pem", self.dir / "admin.key")
+        return context
 
     @property
     def consul_headers(self):
@@ -216,12 +238,10 @@ class Secure:
         """Gives a Consul that has none the shipped policies, and everybody a token with the right one."""
         # The management token comes some time after the leader.
         eventually(30, lambda: consul.request("GET", "/v1/acl/token/self"))
-        kinds = {"dns": "dns", "router": "router"} | {service: f"backend-{service}" for service in SERVICES.values()}
-        for name, policy in kinds.items():
-            rules = policy_of(policy)
+        for name in MEMBERS:
             for path, body in (
-                ("policy", {"Name": policy, "Rules": rules}),
-                ("token", {"SecretID": self.tokens[name], "Description": name, "Policies": [{"Name": policy}]}),
+                ("policy", {"Name": name, "Rules": policy_of(name, consul)}),
+                ("token", {"SecretID": self.tokens[name], "Description": name, "Policies": [{"Name": name}]}),
             ):
                 try:
                     consul.request("PUT", f"/v1/acl/{path}", body)
@@ -232,15 +252,21 @@ class Secure:
                         raise RuntimeError(f"Consul refuses the {path} {name}: {said}") from error
 
 
-def policy_of(name):
-    """The rules of a shipped policy."""
-    see = 'service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }'
-    if name == "dns":
-        return see
-    write = ["router", *(f"{kind}-" for kind in ("agent", "tool", "worker"))]
-    if name != "router":
-        return f'{see} service "{name.removeprefix("backend-")}" {{ policy = "write" }}'
-    return see + " ".join(f' service_prefix "{service}" {{ policy = "write" }}' for service in write)
+def policy_of(name, consul):
+    """The rules of a shipped policy, with the names that belong in their places."""
+    kind = name.split("-")[0]
+    file = name if name in ("router", "haproxy-dns", "consul-agent") else kind
+    rules = (ROOT / f"consul/policies/{file}.hcl").read_text()
+    if name == "router":
+        # For RegisterAgent and RegisterTool, which the router writes into Consul for others.
+        return rules + "".join(f'service_prefix "{kind}-" {{ policy = "write" }}\n' for kind in ("agent", "tool", "worker"))
+    if name == "haproxy-dns":
+        # Routers look services up by DNS as well.
+        return rules.replace('service "router"', 'service_prefix ""')
+    if name == "consul-agent":
+        return rules.replace('"consul-1"', f'"{consul.name}"')
+    example = {"agent": "agent-echo", "tool": "tool-weather", "worker": "worker-itinerary"}[kind]
+    return rules.replace(f'"{example}"', f'"{name}"')
 
 
 security = Secure() if SECURE else Clear()

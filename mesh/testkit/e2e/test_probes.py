@@ -5,6 +5,7 @@ import json
 import grpc
 import pytest
 
+from peers import Agent, Server
 from processes import eventually
 from stubs import pb, rpc
 
@@ -13,15 +14,16 @@ WRONG, DEAD = "agent-wrong-1", "agent-wrong-2"
 
 @pytest.fixture
 def critical(mesh):
-    """The address of the echo agent, which serves, and one of nobody: both with a check that can only fail."""
-    echo = mesh.consul.passing("agent-echo")[0]["Service"]
-    for service_id, port in [(WRONG, echo["Port"]), (DEAD, 1)]:
+    """The address of a server, and one of nobody: both with a check that can only fail."""
+    server = Server(agent=Agent("wrong"), service="agent-wrong")
+    for service_id, port in [(WRONG, server.port), (DEAD, 1)]:
         check = {"TCP": "127.0.0.1:1", "Interval": "60s"}
-        body = {"ID": service_id, "Name": "agent-wrong", "Address": echo["Address"], "Port": port, "Check": check}
+        body = {"ID": service_id, "Name": "agent-wrong", "Address": "127.0.0.1", "Port": port, "Check": check}
         mesh.consul.request("PUT", "/v1/agent/service/register", body)
     yield
     for service_id in [WRONG, DEAD]:
         mesh.consul.deregister(service_id)
+    server.stop()
 
 
 def test_what_serves_is_seen_and_still_not_called(mesh, connect, critical):

@@ -4,14 +4,16 @@ use anyhow::Context;
 use clap::Args;
 use rustls::ClientConfig;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use switchboard_transport::{ClientTls, Loaded, Watched, tls_connector};
+use tokio::sync::watch;
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 /// The files are looked at more often than others do it: a test that replaces them waits for it.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+const RELOAD_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a client shows, and whom it trusts.
 #[derive(Debug, Args)]
@@ -36,6 +38,7 @@ pub(crate) struct Door {
     endpoint: Endpoint,
     tls: Option<Watched<Loaded<ClientConfig>>>,
     authorization: Option<MetadataValue<Ascii>>,
+    followed: Option<watch::Receiver<Arc<Loaded<ClientConfig>>>>,
 }
 
 impl Door {
@@ -63,6 +66,7 @@ impl Door {
             endpoint,
             tls: credentials.ca.map(tls).transpose()?,
             authorization: authorization.transpose()?,
+            followed: None,
         })
     }
 
@@ -74,9 +78,12 @@ impl Door {
         }
     }
 
-    /// How often other files were taken for those that it began with.
-    pub(crate) fn reloads(&self) -> u64 {
-        self.tls.as_ref().map_or(0, Watched::reloads)
+    /// Waits until other files are taken; gives how often that was. `None` if there are none.
+    pub(crate) async fn reloaded(&mut self) -> Option<u64> {
+        let tls = self.tls.as_ref()?;
+        let followed = self.followed.get_or_insert_with(|| tls.receiver());
+        followed.changed().await.ok()?;
+        Some(tls.reloads())
     }
 
     /// A call's message with its deadline and what is shown.

@@ -19,6 +19,7 @@ use crate::call::{Caller, Mix};
 use crate::door::{Credentials, Door};
 use crate::pace::Plan;
 use clap::Parser;
+use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -77,7 +78,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let ping = Duration::try_from_secs_f64(arguments.ping)?;
-    let door = Door::new(&arguments.target, ping, arguments.credentials)?;
+    let mut door = Door::new(&arguments.target, ping, arguments.credentials)?;
     let deadline = Duration::try_from_secs_f64(arguments.deadline)?;
     let caller = Caller::new(door.clone(), arguments.connections, arguments.fresh, deadline);
     let account = Rc::new(Account::begin());
@@ -88,16 +89,19 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         account.clone(),
     );
     let reports = tokio::task::spawn_local({
-        let (account, door) = (account.clone(), door.clone());
+        let account = account.clone();
         async move {
             let mut ticks = tokio::time::interval(Duration::from_secs(1));
             ticks.tick().await;
             loop {
                 ticks.tick().await;
-                let mut second = account.second();
-                second["reloads"] = door.reloads().into();
-                print(&second);
+                print(&account.second());
             }
+        }
+    });
+    let reloads = tokio::task::spawn_local(async move {
+        while let Some(count) = door.reloaded().await {
+            print(&json!({ "reloads": count }));
         }
     });
     let stopped = async {
@@ -112,6 +116,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     pace::finish(&account, deadline).await;
     streams.close().await;
     reports.abort();
+    reloads.abort();
     print(&account.total());
     Ok(())
 }
