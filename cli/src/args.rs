@@ -6,6 +6,7 @@ mod connection;
 mod top;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -99,6 +100,7 @@ Port 0 takes a free port.
 Examples:
   switchboard dev
   switchboard dev --backends echo
+  switchboard dev --secure certs                        the same with everything locked
   switchboard dev --grpc 127.0.0.1:0 --registry 127.0.0.1:0 --admin 127.0.0.1:0";
 
 #[derive(Debug, clap::Args)]
@@ -113,6 +115,10 @@ pub(crate) struct Dev {
     /// Address of the router's admin HTTP API
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
     pub(crate) admin: SocketAddr,
+    /// TLS, certificates and tokens on every hop, with a directory of `certs init`; it is made if need be, and is
+    /// temporary if it is not named
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    pub(crate) secure: Option<Option<PathBuf>>,
     /// Example backends to start, comma-separated
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "echo,weather,itinerary")]
     pub(crate) backends: Vec<Example>,

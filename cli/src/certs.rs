@@ -10,7 +10,9 @@ mod renew;
 mod store;
 mod usage;
 
-use std::path::PathBuf;
+pub(crate) use usage::quoted;
+
+use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 use switchboard_transport::authority;
@@ -23,6 +25,9 @@ use crate::output;
 pub(crate) const ISSUER: &str = "switchboard";
 /// See [`ISSUER`].
 pub(crate) const AUDIENCE: &str = "switchboard";
+
+/// How long a certificate is good unless it is said.
+pub(crate) const DAYS: u32 = 365;
 
 /// The services of the example backends.
 const EXAMPLES: [&str; 4] = ["agent-echo", "tool-weather", "worker-itinerary", "worker-workflow"];
@@ -78,6 +83,15 @@ pub(crate) fn run(certs: Certs) -> Result<(), crate::failure::Failure> {
         What::Renew(asked) => output::print(&renew::run(&asked)?),
         What::Token(asked) => output::print(&jwt::sign(&Store::open(&asked.dir)?, &asked)?),
     }
+}
+
+/// Makes a directory with everything, unless it has an authority already.
+pub(crate) fn create_if_missing(dir: &Path) -> Result<(), Error> {
+    if Store::open(dir).is_ok() {
+        return Ok(());
+    }
+    let init = Init { dir: dir.to_owned(), services: Vec::new(), hosts: Vec::new(), days: DAYS };
+    create(&init)
 }
 
 /// Makes a directory with everything. What a first run that was cut short left behind is made again.

@@ -5,6 +5,7 @@
 
 mod mesh;
 mod ready;
+mod secure;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -13,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Dev, Example};
 use crate::dev::mesh::Mesh;
+use crate::dev::secure::Secure;
 use crate::failure::Failure;
 use crate::output;
 
@@ -21,9 +23,10 @@ pub(crate) async fn run(dev: Dev) -> Result<(), Failure> {
     let backends = examples(&dev.backends)?;
     let mut signals = Signals::install()?;
     claim(&dev)?;
+    let secure = dev.secure.as_ref().map(|dir| Secure::open(dir.as_deref())).transpose()?;
     let mut mesh = Mesh::default();
     let outcome = tokio::select! {
-        outcome = serve(&mut mesh, &dev, &backends) => outcome,
+        outcome = serve(&mut mesh, &dev, &backends, secure.as_ref()) => outcome,
         () = signals.next() => Ok(()),
     };
     // Whatever happened, and however far the start had come.
@@ -35,12 +38,17 @@ pub(crate) async fn run(dev: Dev) -> Result<(), Failure> {
 }
 
 /// Starts everything in the order of its dependencies, says so, and then watches the router: it never ends well.
-async fn serve(mesh: &mut Mesh, dev: &Dev, backends: &[Example]) -> Result<(), Failure> {
-    mesh.start(dev, backends).await?;
+async fn serve(
+    mesh: &mut Mesh,
+    dev: &Dev,
+    backends: &[Example],
+    secure: Option<&Secure>,
+) -> Result<(), Failure> {
+    mesh.start(dev, backends, secure).await?;
     let (grpc, registry, admin) = (mesh.grpc(), mesh.registry(), mesh.admin());
-    ready::wait(grpc, registry, admin, backends).await?;
+    ready::wait(grpc, registry, admin, backends, secure).await?;
     output::print(&format!("switchboard: ready grpc={grpc} registry={registry} admin={admin}"))?;
-    suggest(grpc, backends);
+    suggest(grpc, backends, secure);
     mesh.router_ended().await;
     Err(Failure::Ended)
 }
@@ -77,10 +85,12 @@ fn claim(dev: &Dev) -> Result<(), Failure> {
 }
 
 /// Tells a person what to try next; a script reads standard output and is not bothered.
-fn suggest(grpc: SocketAddr, backends: &[Example]) {
-    let endpoint = match grpc {
-        address if address == SocketAddr::from(([127, 0, 0, 1], 50051)) => String::new(),
-        address => format!(" --endpoint http://{address}"),
+fn suggest(grpc: SocketAddr, backends: &[Example], secure: Option<&Secure>) {
+    let endpoint = match (grpc, secure) {
+        (address, None) if address == SocketAddr::from(([127, 0, 0, 1], 50051)) => String::new(),
+        (address, None) => format!(" --endpoint http://{address}"),
+        // The settings stand above the lines.
+        (_, Some(_)) => String::new(),
     };
     let mut lines = vec![format!("switchboard{endpoint} ls")];
     lines.extend(backends.iter().map(|backend| match backend {
@@ -96,6 +106,9 @@ fn suggest(grpc: SocketAddr, backends: &[Example]) {
     let mut stderr = std::io::stderr().lock();
     // A closed standard error is no reason to stop serving.
     let _ = writeln!(stderr, "Try, in another terminal:");
+    if let Some(secure) = secure {
+        let _ = writeln!(stderr, "{}", secure.settings(grpc));
+    }
     for line in lines.iter().take(3) {
         let _ = writeln!(stderr, "  {line}");
     }

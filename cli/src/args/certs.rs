@@ -48,7 +48,7 @@ pub(crate) enum What {
 const RENEW_HELP: &str = "\
 Running processes read the files again by themselves, within 5 s. To replace the authority as well without a failed
 call, wait that long after each step:
-  switchboard certs renew certs --ca               the next authority joins ca.pem; nothing is signed with it yet
+  switchboard certs renew certs --next-ca          the next authority joins ca.pem; nothing is signed with it yet
   switchboard certs renew certs                    everything is signed by it
   switchboard certs renew certs --forget-old-ca    the one before is trusted no more
 
@@ -66,7 +66,7 @@ pub(crate) struct Init {
     #[arg(long = "host", value_name = "NAME")]
     pub(crate) hosts: Vec<String>,
     /// How long the certificates are good
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    #[arg(long, value_name = "N", default_value_t = crate::certs::DAYS, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub(crate) days: u32,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct Issue {
     #[arg(long = "host", value_name = "NAME")]
     pub(crate) hosts: Vec<String>,
     /// How long the certificates are good
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    #[arg(long, value_name = "N", default_value_t = crate::certs::DAYS, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub(crate) days: u32,
 }
 
@@ -97,9 +97,9 @@ pub(crate) struct Renew {
     pub(crate) dir: PathBuf,
     /// Make the next authority and trust it beside the present one; certificates stay as they are
     #[arg(long)]
-    pub(crate) ca: bool,
+    pub(crate) next_ca: bool,
     /// Trust the newest authority alone; certificates stay as they are
-    #[arg(long, conflicts_with = "ca")]
+    #[arg(long, conflicts_with = "next_ca")]
     pub(crate) forget_old_ca: bool,
 }
 

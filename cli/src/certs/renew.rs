@@ -12,7 +12,7 @@ use crate::certs::store::{CA, Store};
 pub(super) fn run(asked: &Renew) -> Result<String, Error> {
     let store = Store::open(&asked.dir)?;
     let (ca, dir) = (store.path(CA), asked.dir.display());
-    if asked.ca {
+    if asked.next_ca {
         store.next_authority()?;
         return Ok(format!(
             "{} has the next authority beside the present one\n\

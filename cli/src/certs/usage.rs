@@ -51,7 +51,7 @@ channel = grpc.secure_channel(
 }
 
 /// The path as a shell reads it.
-fn quoted(path: &str) -> String {
+pub(crate) fn quoted(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%".contains(c);
     match path.chars().all(plain) {
         true => path.to_owned(),

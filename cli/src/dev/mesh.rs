@@ -10,6 +10,7 @@ use switchboard_router::App;
 use weather_tool::WeatherTool;
 
 use crate::args::{Dev, Example};
+use crate::dev::secure::Secure;
 use crate::failure::Failure;
 
 /// How long running calls may take to end. A person waits for it.
@@ -29,7 +30,12 @@ pub(super) struct Mesh {
 impl Mesh {
     /// Starts registry, router and backends in this order. What has started when this fails, or when its
     /// future is dropped, is in `self` and can be stopped.
-    pub(super) async fn start(&mut self, dev: &Dev, backends: &[Example]) -> Result<(), Failure> {
+    pub(super) async fn start(
+        &mut self,
+        dev: &Dev,
+        backends: &[Example],
+        secure: Option<&Secure>,
+    ) -> Result<(), Failure> {
         let failed =
             |part| move |error: &dyn std::error::Error| Failure::Start { part, reason: chain(error) };
         let registry = Server::start(dev.registry).await.map_err(|error| failed("the registry")(&error))?;
@@ -38,11 +44,15 @@ impl Mesh {
             .map_err(|error| failed("the registry")(&error))?;
 
         let router = switchboard_router::Config::for_dev(dev.grpc, dev.admin, config.clone());
+        let router = match secure {
+            Some(secure) => secure.router(router),
+            None => router,
+        };
         let router = App::start(router).map_err(|error| failed("the router")(&error))?;
         self.router = Some(router);
 
         for example in backends {
-            let Some(backend) = self.example(*example)? else { continue };
+            let Some(backend) = self.example(*example, secure)? else { continue };
             let running = backend
                 .registry(config.clone())
                 .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
@@ -94,15 +104,22 @@ impl Mesh {
         self.registry.as_ref().map_or(NOWHERE, |registry| reachable(registry.addr()))
     }
 
-    fn example(&self, example: Example) -> Result<Option<Backend>, Failure> {
-        Ok(match example {
-            Example::Echo => Some(echo_agent::backend()),
-            Example::Weather => Some(weather_tool::backend(WeatherTool::default())),
+    fn example(&self, example: Example, secure: Option<&Secure>) -> Result<Option<Backend>, Failure> {
+        let (backend, service) = match example {
+            Example::Echo => (echo_agent::backend(), "agent-echo"),
+            Example::Weather => (weather_tool::backend(WeatherTool::default()), "tool-weather"),
             Example::Itinerary => {
-                Some(itinerary_worker::backend(RouterEndpoint::new(&self.grpc().to_string())?))
+                let service = "worker-itinerary";
+                let client = secure.map(|secure| secure.client(service)).unwrap_or_default();
+                let router = RouterEndpoint::with(&self.grpc().to_string(), client)?;
+                (itinerary_worker::backend(router), service)
             }
-            Example::None => None,
-        })
+            Example::None => return Ok(None),
+        };
+        Ok(Some(match secure {
+            Some(secure) => secure.backend(backend, service),
+            None => backend,
+        }))
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::args::Example;
+use crate::dev::secure::Secure;
 use crate::failure::Failure;
 
 /// Everything is on this machine and the first health checks come within a second: what takes longer is broken.
@@ -32,12 +33,14 @@ pub(super) async fn wait(
     registry: SocketAddr,
     admin: SocketAddr,
     backends: &[Example],
+    secure: Option<&Secure>,
 ) -> Result<(), Failure> {
     let end = Instant::now() + LIMIT;
     until(end, "the registry", || http_ok(registry, "/v1/status/leader")).await?;
     until(end, "the admin API", || http_ok(admin, "/readyz")).await?;
     // Failures are expected here, and this loop is the retry.
-    let config = Config { retry: RetryPolicy::never(), deadline: Some(ATTEMPT), ..Config::default() };
+    let config = secure.map(|secure| secure.client("client")).unwrap_or_default();
+    let config = Config { retry: RetryPolicy::never(), deadline: Some(ATTEMPT), ..config };
     let client = Client::connect_lazy_with(grpc.to_string(), config)?;
     until(end, "the router", || async { client.list_agents("").await.map(drop).map_err(|e| e.to_string()) })
         .await?;

@@ -200,7 +200,7 @@ fn an_authority_is_replaced_in_three_steps_and_each_one_works() {
             fs::remove_file(made.path(&format!("old-{file}"))).unwrap();
         }
     };
-    run(["certs", "renew", made.dir(), "--ca"]).output();
+    run(["certs", "renew", made.dir(), "--next-ca"]).output();
     assert_eq!(authorities(), 2);
     works("both are trusted");
     run(["certs", "renew", made.dir()]).output();

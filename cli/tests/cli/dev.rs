@@ -136,3 +136,26 @@ fn one_port_for_two_flags_is_found() {
     let said = run(["dev", "--grpc", &free, "--admin", &free, "--registry", "127.0.0.1:0"]).failure(1);
     assert!(said.contains("--admin") && said.contains("in use"), "{said}");
 }
+
+#[test]
+fn a_secured_mesh_lets_nobody_in_without_credentials_and_leaves_no_key_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let dev = Dev::start_in(temporary.path(), &["--secure", "--backends", "echo,weather,itinerary"]);
+    let made: Vec<_> =
+        std::fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [certs] = made.as_slice() else { panic!("{made:?}") };
+    let file = |name: &str| certs.join(name).to_str().unwrap().to_owned();
+    let endpoint = format!("https://{}", dev.address("grpc"));
+    let (ca, cert, key) = (file("ca.pem"), file("client.pem"), file("client.key"));
+    let known = ["--endpoint", &endpoint, "--ca", &ca, "--cert", &cert, "--key", &key];
+    // The worker asks the tool through the same router, with a certificate of its own.
+    let plan = ["call", "itinerary-worker", "--param", "destination=Rome", "--json"];
+    let plan: serde_json::Value = serde_json::from_str(&run(known.iter().chain(&plan)).output()).unwrap();
+    assert_eq!(plan["metadata"]["weather"], "forecast", "{plan}");
+    let nobody = ["--endpoint", &endpoint, "--ca", &ca, "call", "echo-agent", "x"];
+    assert!(run(nobody).failure(16).contains("CREDENTIALS_MISSING"));
+    assert_ne!(dev.run(&["call", "echo-agent", "x"]).code, Some(0), "in clear");
+    let (done, _) = dev.stop("TERM");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "left behind");
+}

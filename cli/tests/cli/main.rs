@@ -6,6 +6,7 @@ mod certs;
 mod dev;
 mod offline;
 mod process;
+mod readme;
 mod secure;
 mod top;
 mod usage;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -10,12 +11,16 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    // What the developer's shell says must not reach the tests.
-    for variable in
-        ["SWITCHBOARD_ENDPOINT", "SWITCHBOARD_ADMIN", "RUST_LOG", "CONSUL_HTTP_ADDR", "CONSUL_HTTP_TOKEN"]
-    {
-        command.env_remove(variable);
+    own_environment(Command::new(env!("CARGO_BIN_EXE_switchboard")))
+}
+
+/// What the developer's shell says must not reach the tests.
+fn own_environment(mut command: Command) -> Command {
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name == "RUST_LOG" || name.starts_with("SWITCHBOARD_") || name.starts_with("CONSUL_") {
+            command.env_remove(&variable);
+        }
     }
     command
 }
@@ -49,10 +54,25 @@ pub(crate) fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Finishe
     run_with_input(args, "")
 }
 
+/// Runs a line of a shell, for which `switchboard` is the binary, in this directory.
+pub(crate) fn shell(dir: &Path, line: &str) -> Finished {
+    let own = Path::new(env!("CARGO_BIN_EXE_switchboard")).parent().expect("it is in a directory");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(own.to_owned()).chain(std::env::split_paths(&path)));
+    let mut shell = own_environment(Command::new("sh"));
+    shell.args(["-c", line]).current_dir(dir).env("PATH", path.expect("no colon in it"));
+    finish(shell, "")
+}
+
 /// Runs to the end with a text on standard input.
 pub(crate) fn run_with_input<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: &str) -> Finished {
-    let mut child = command()
-        .args(args)
+    let mut command = command();
+    command.args(args);
+    finish(command, input)
+}
+
+fn finish(mut command: Command, input: &str) -> Finished {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -102,10 +122,16 @@ pub(crate) struct Dev {
 impl Dev {
     /// Starts on free ports and waits for the line that says it is ready.
     pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::start_in(&std::env::temp_dir(), flags)
+    }
+
+    /// Starts as [`Dev::start`] does, with a directory for temporary files.
+    pub(crate) fn start_in(temporary: &Path, flags: &[&str]) -> Self {
         let free = ["dev", "--grpc", "127.0.0.1:0", "--registry", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         let mut child = command()
             .args(free)
             .args(flags)
+            .env("TMPDIR", temporary)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
