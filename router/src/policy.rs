@@ -24,6 +24,8 @@
 mod auth;
 mod authorize;
 mod caller;
+#[cfg(test)]
+mod cost;
 mod failures;
 mod limit;
 mod rejected;
