@@ -125,7 +125,7 @@ impl App {
             Builder::new_current_thread().enable_all().build().map_err(fail("the control plane"))?;
         let opened = {
             let _within = runtime.enter();
-            Sources::open(&config)
+            Sources::open(&config, &client)
         };
         let certificates = match opened {
             Ok(certificates) => certificates,

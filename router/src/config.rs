@@ -133,6 +133,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `RUST_LOG`, if set.
     pub log_filter: Option<String>,
+    /// Where certificates of both directions come from.
+    pub tls_source: TlsSource,
     /// PEM file of the listener's certificate chain; with it the gRPC port speaks TLS only.
     pub tls_cert: Option<PathBuf>,
     /// PEM file of its key.
@@ -244,6 +246,24 @@ pub struct Config {
     pub drain_limit: Duration,
 }
 
+/// Where certificates come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsSource {
+    /// Files, each named by its own setting.
+    Files,
+    /// Consul Connect: certificate, key and authorities for both directions.
+    Connect,
+}
+
+impl TlsSource {
+    fn name(self) -> &'static str {
+        match self {
+            TlsSource::Files => "files",
+            TlsSource::Connect => "connect",
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -344,6 +364,7 @@ impl Config {
             access_log: false,
             log_format: LogFormat::Text,
             log_filter: None,
+            tls_source: TlsSource::Files,
             tls_cert: None,
             tls_key: None,
             tls_client_ca: None,
@@ -413,12 +434,12 @@ impl Config {
 
     /// Whether the gRPC port speaks TLS.
     pub fn serves_tls(&self) -> bool {
-        self.tls_cert.is_some()
+        self.tls_cert.is_some() || self.tls_source == TlsSource::Connect
     }
 
     /// Whether instances are reached by TLS.
     pub fn calls_by_tls(&self) -> bool {
-        self.upstream_tls_ca.is_some()
+        self.upstream_tls_ca.is_some() || self.tls_source == TlsSource::Connect
     }
 
     /// The listener's files, where it speaks TLS.
@@ -507,8 +528,15 @@ impl Config {
             "tls_client_ca",
             "is of no use without tls_cert: in clear nobody shows a certificate",
         );
+        let connect = self.tls_source == TlsSource::Connect;
+        let files = [&self.tls_cert, &self.tls_key, &self.tls_client_ca, &self.upstream_tls_ca];
         check(
-            self.tls_client_auth != ClientAuth::Required || self.tls_client_ca.is_some(),
+            !connect || files.iter().all(|file| file.is_none()) && self.upstream_tls_cert.is_none(),
+            "tls_source",
+            "is connect, which brings certificate, key and authorities: leave tls_cert, tls_key, tls_client_ca and upstream_tls_* out",
+        );
+        check(
+            self.tls_client_auth != ClientAuth::Required || self.tls_client_ca.is_some() || connect,
             "tls_client_auth",
             "cannot be required without tls_client_ca, which says whose certificates are good",
         );

@@ -4,7 +4,7 @@
 //! flags as well. Everything that reads or prints configuration goes through this table.
 
 use super::{
-    Config, LogFormat, auth,
+    Config, LogFormat, TlsSource, auth,
     network::{networks, show_networks},
     parse,
 };
@@ -64,6 +64,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting!("reflection", "serve gRPC reflection of the router's services", reflection, parse::switch, parse::show_switch),
     setting!("access_log", "log every call at info", access_log, parse::switch, parse::show_switch),
     setting!("log_format", "text or json", log_format, log_format, |v: LogFormat| v.name().to_owned()),
+    setting!("tls_source", "where certificates come from: files, or connect for Consul's own authority in both directions", tls_source, tls_source, |v: TlsSource| v.name().to_owned()),
     file!("tls_cert", "PEM file of the gRPC port's certificate chain, which then speaks TLS only; off = in clear", tls_cert),
     file!("tls_key", "PEM file of its key", tls_key),
     file!("tls_client_ca", "PEM file of the authorities of client certificates; off = nobody is asked for one", tls_client_ca),
@@ -176,4 +177,12 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
         .into_iter()
         .find(|format| format.name() == text)
         .ok_or_else(|| format!("`{text}` is neither text nor json"))
+}
+
+/// Reads `files` or `connect`.
+fn tls_source(text: &str) -> Result<TlsSource, String> {
+    [TlsSource::Files, TlsSource::Connect]
+        .into_iter()
+        .find(|source| source.name() == text)
+        .ok_or_else(|| format!("`{text}` is neither files nor connect"))
 }

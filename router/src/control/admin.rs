@@ -99,14 +99,14 @@ pub fn probe(admin: SocketAddr) -> io::Result<()> {
 }
 
 /// Why the router is not ready, or `None`.
-fn unready(shown: &Shown) -> Option<&'static str> {
+fn unready(shown: &Shown) -> Option<String> {
     if *shown.phase.borrow() != Phase::Running {
-        return Some("draining");
+        return Some("draining".to_owned());
     }
     match (shown.freshness.ready(), shown.freshness.hidden()) {
-        (true, _) => None,
-        (false, true) => Some("the registry's ACLs hide all services from the router's token"),
-        (false, false) => Some("the registry has not answered yet"),
+        (true, _) => shown.certificates.unready(),
+        (false, true) => Some("the registry's ACLs hide all services from the router's token".to_owned()),
+        (false, false) => Some("the registry has not answered yet".to_owned()),
     }
 }
 

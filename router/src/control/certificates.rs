@@ -2,10 +2,11 @@
 //!
 //! `switchboard_transport` looks at the files every five seconds and on SIGHUP, and keeps the former state while they
 //! cannot be used. Here it is handed to the worker threads: a new certificate serves the next handshake, connections that
-//! there are live on. Another source than files only has to be a [`Watched`] of its own ([`Watched::of`]).
+//! there are live on. With Consul Connect as source every handshake fails until Consul gave the first certificate.
 
 use crate::{
-    config::Config,
+    config::{Config, TlsSource},
+    control::registration,
     link::{Certificates, Update, WorkerLink},
     observe::{
         Role,
@@ -14,6 +15,7 @@ use crate::{
 };
 use rustls::{ClientConfig, ServerConfig};
 use std::sync::Arc;
+use switchboard_registry::{Client, ConnectSource};
 use switchboard_transport::{Error, Loaded, RELOAD_INTERVAL, Watched, warn_before_expiry};
 use tokio::sync::watch;
 
@@ -22,6 +24,8 @@ use tokio::sync::watch;
 pub(crate) struct Sources {
     server: Option<Watched<Loaded<ServerConfig>>>,
     client: Option<Watched<Loaded<ClientConfig>>>,
+    /// Where both come from, if not from files.
+    connect: Option<ConnectSource>,
 }
 
 impl Sources {
@@ -29,11 +33,30 @@ impl Sources {
     ///
     /// # Errors
     /// Each error names the file at fault.
-    pub(crate) fn open(config: &Config) -> Result<Self, Error> {
+    pub(crate) fn open(config: &Config, registry: &Client) -> Result<Self, Error> {
+        if config.tls_source == TlsSource::Connect {
+            let connect = ConnectSource::start(registry.clone(), registration::SERVICE);
+            return Ok(Sources {
+                server: Some(connect.listener_at_once(config.tls_client_auth)),
+                client: Some(connect.towards_services_at_once()),
+                connect: Some(connect),
+            });
+        }
         Ok(Sources {
+            connect: None,
             server: config.server_tls().map(|files| files.watch(RELOAD_INTERVAL)).transpose()?,
             client: config.client_tls().map(|files| files.watch_services(RELOAD_INTERVAL)).transpose()?,
         })
+    }
+
+    /// Why no handshake can succeed yet, or `None`.
+    pub(super) fn unready(&self) -> Option<String> {
+        let connect = self.connect.as_ref().filter(|connect| connect.latest().is_none())?;
+        let why = connect.last_error();
+        Some(format!(
+            "Consul Connect gave no certificate yet: {}",
+            why.as_deref().unwrap_or("it has not answered")
+        ))
     }
 
     /// What TLS connections begin with now.
@@ -90,11 +113,13 @@ impl Sources {
                    of_client: fn(&Watched<Loaded<ClientConfig>>) -> u64| {
             server.map_or(0, of_server) + client.map_or(0, of_client)
         };
-        let reloads = sum(Watched::reloads, Watched::reloads);
+        let renewed = self.connect.as_ref().map_or(0, ConnectSource::renewals);
+        let refused = self.connect.as_ref().map_or(0, ConnectSource::failures);
+        let reloads = renewed + sum(Watched::reloads, Watched::reloads);
         let help = "Changed certificates that were taken up, each direction for itself";
         text::single(out, "tls_reloads_total", Kind::counter, help, reloads);
-        let failures = sum(Watched::failures, Watched::failures);
-        let help = "Changed certificates that cannot be used, so that the former stay";
+        let failures = refused + sum(Watched::failures, Watched::failures);
+        let help = "Changed certificates that cannot be read or used, so that the former stay";
         text::single(out, "tls_reload_failures_total", Kind::counter, help, failures);
         let name = "tls_certificate_expiry_seconds";
         text::family(out, name, Kind::gauge, "When our certificate expires, in seconds since 1970");

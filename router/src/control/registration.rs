@@ -8,7 +8,7 @@ use tokio::{net::UdpSocket, sync::watch, time::sleep};
 use tracing::warn;
 
 /// Consul service of all routers.
-const SERVICE: &str = "router";
+pub(super) const SERVICE: &str = "router";
 /// Between two attempts to find our own address while the registry's name cannot be resolved.
 const ROUTE_AGAIN: Duration = Duration::from_secs(1);
 
