@@ -31,7 +31,7 @@ pub(crate) struct Connection {
     key: Option<PathBuf>,
 
     /// File of the token that proves who we are, with @ before its name; a token itself goes into a variable
-    /// [env: SWITCHBOARD_TOKEN, or SWITCHBOARD_TOKEN_FILE without @]
+    /// (SWITCHBOARD_TOKEN), or its file without @ (SWITCHBOARD_TOKEN_FILE)
     #[arg(long, global = true, value_name = "@FILE")]
     token: Option<String>,
 }

@@ -54,7 +54,6 @@ async fn cost() {
     for _ in 0..3 {
         let bare = per_call(routes.clone(), &connection).await;
         let whole = per_call(stack.clone(), &connection).await;
-        #[expect(clippy::print_stdout, reason = "for whoever runs it")]
         {
             println!("bare {bare:?}, with the stack {whole:?}: {:?} more", whole.saturating_sub(bare));
         }
