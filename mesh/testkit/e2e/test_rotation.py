@@ -1,4 +1,8 @@
-"""Every certificate and key is replaced ten times under load, the authority's among them, and no call notices."""
+"""Every certificate and key is replaced under load, the authority's and Consul's among them, and no call notices.
+
+Once in the test command; ten times, as the promise has it, with SWITCHBOARD_E2E_ROTATIONS=10: it takes four minutes, because
+members look at the files for Consul every few seconds only.
+"""
 
 import os
 import signal
@@ -16,7 +20,7 @@ from load import Load, refusals  # noqa: E402
 
 pytestmark = pytest.mark.secure("in the clear form nobody has a certificate")
 
-ROUNDS = int(os.environ.get("SWITCHBOARD_E2E_ROTATIONS", "10"))
+ROUNDS = int(os.environ.get("SWITCHBOARD_E2E_ROTATIONS", "1"))
 # What a debug build carries on two busy cores; the promise is 1,000, with a release build.
 RATE = float(os.environ.get("SWITCHBOARD_E2E_RATE", "200"))
 
@@ -40,14 +44,16 @@ class Holders:
         return True
 
     def counts(self):
-        """How often each has read its files again."""
-        counts = {process.name: process.log.read_text().count("have changed") for process, _, _ in self.backends}
+        """How often each has read its files again: those of its ports, and those for Consul."""
+        counts = {f"load {number}": load.reloads for number, load in enumerate(self.load)}
+        for process, _, _ in [*self.routers, *self.backends]:
+            log = process.log.read_text()
+            for what in ("listener's certificates: changed, and loaded anew", "connection to Consul have changed"):
+                counts[f"{process.name}: {what}"] = log.count(what)
         for router, _, _ in self.routers:
-            lines = router.get("/metrics").splitlines()
-            counts[router.name] = sum(
-                float(line.split()[-1]) for line in lines if line.startswith("switchboard_tls_reloads_total")
-            )
-        return counts | {f"load {number}": load.reloads for number, load in enumerate(self.load)}
+            what = "certificates towards instances: changed, and loaded anew"
+            counts[f"{router.name}: {what}"] = router.log.read_text().count(what)
+        return counts
 
     def step(self, *flags):
         """Replaces files and returns when everybody has read them."""
@@ -66,7 +72,7 @@ class Holders:
         eventually(30, read, rest=0.1)
 
 
-def test_everything_is_replaced_ten_times_without_a_failed_call(mesh):
+def test_everything_is_replaced_without_a_failed_call(mesh):
     mix = "echo=70,weather=20,chunks=10"
     steady = Load(mesh.target, rate=RATE, connections=12, mix=mix, **security.load())
     # A handshake for each call.
@@ -80,9 +86,9 @@ def test_everything_is_replaced_ten_times_without_a_failed_call(mesh):
             holders.step()
             eventually(20, holders.show_the_newest)
             holders.step("--forget-old-ca")
-            if number in (3, 7):
+            if number % 4 == 0:
                 # New connections between routers and backends, with the newest certificates.
-                echo = mesh.echoes[number % 2]
+                echo = mesh.echoes[number // 4 % 2]
                 assert echo.terminate(40) == 0, echo.tail()
                 echo.start()
                 eventually(20, lambda: len(mesh.consul.passing("agent-echo")) == len(mesh.echoes))
