@@ -68,7 +68,7 @@ pub enum Error {
         after: Duration,
     },
     /// Consul refused the token, or who has none.
-    #[error("Consul at {address} refused {path}: {body:?}: {remedy}; see consul/README.md")]
+    #[error("Consul at {address} refused {path} (403 {body:?}): {remedy}; see consul/README.md")]
     Forbidden {
         /// The registry.
         address: String,

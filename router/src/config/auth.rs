@@ -1,6 +1,6 @@
 //! The settings of authentication and authorization, as the policy crate takes them.
 
-use super::{Config, parse};
+use super::{Config, TlsSource, parse};
 use switchboard_policy::{Error, JwtSettings, KeySource, Mode, Settings};
 use switchboard_transport::ClientAuth;
 
@@ -19,7 +19,8 @@ impl Config {
 
     /// Whether clients are asked for a certificate.
     pub(super) fn asks_for_certificates(&self) -> bool {
-        self.tls_client_ca.is_some() && self.tls_client_auth != ClientAuth::None
+        let knows_authorities = self.tls_client_ca.is_some() || self.tls_source == TlsSource::Connect;
+        knows_authorities && self.tls_client_auth != ClientAuth::None
     }
 
     /// What would be said of signed tokens, and nobody would check.

@@ -101,10 +101,19 @@ fn values_that_do_not_fit_each_other_are_refused() {
         (&[], &[("SWITCHBOARD_TLS_CERT", "cert.pem")]),
         (&[], &[("SWITCHBOARD_TLS_CLIENT_CA", "ca.pem")]),
         (&[], &[("SWITCHBOARD_TLS_CLIENT_AUTH", "required")]),
+        (&[], &[("SWITCHBOARD_TLS_SOURCE", "connect"), ("SWITCHBOARD_UPSTREAM_TLS_CA", "ca.pem")]),
         (&[], &[("SWITCHBOARD_UPSTREAM_TLS_CERT", "c.pem"), ("SWITCHBOARD_UPSTREAM_TLS_KEY", "k.pem")]),
     ] {
         assert_eq!(problems(args, vars).len(), 1, "{args:?} {vars:?}");
     }
+}
+
+#[test]
+fn consul_connect_stands_for_all_files() {
+    let vars = [("SWITCHBOARD_TLS_SOURCE", "connect"), ("SWITCHBOARD_AUTH", "any")];
+    let config = running(&[], &vars);
+    assert!(config.serves_tls() && config.calls_by_tls());
+    running(&[], &[vars[0], ("SWITCHBOARD_TLS_CLIENT_AUTH", "required")]);
 }
 
 #[test]
