@@ -21,7 +21,7 @@ from load import Load, refusals  # noqa: E402
 pytestmark = pytest.mark.secure("in the clear form nobody has a certificate")
 
 ROUNDS = int(os.environ.get("SWITCHBOARD_E2E_ROTATIONS", "1"))
-# What a debug build carries on two busy cores; the promise is 1,000, with a release build.
+# What leaves two cores of any machine some room; the promise is 1,000.
 RATE = float(os.environ.get("SWITCHBOARD_E2E_RATE", "200"))
 
 
