@@ -11,7 +11,7 @@ addresses {
 
 ca_file         = "/consul/tls/ca.pem"
 cert_file       = "/consul/tls/consul.pem"
-key_file        = "/consul/tls/consul-key.pem"
+key_file        = "/consul/tls/consul.key"
 verify_incoming = true
 verify_outgoing = true
 # Ports ask for client certificates but do not demand one: checks show none (see README.md for when to change it).

@@ -13,7 +13,7 @@ tls {
   defaults {
     ca_file         = "/consul/tls/ca.pem"
     cert_file       = "/consul/tls/consul.pem"
-    key_file        = "/consul/tls/consul-key.pem"
+    key_file        = "/consul/tls/consul.key"
     verify_incoming = true
     verify_outgoing = true
   }

@@ -47,9 +47,7 @@ use freshness::Freshness;
 use probes::Probes;
 use reads::Reads;
 use services::Services;
-use std::{
-    error::Error as StdError, io, net::SocketAddr, os::unix::net::UnixStream, sync::Arc, time::Duration,
-};
+use std::{io, net::SocketAddr, os::unix::net::UnixStream, sync::Arc, time::Duration};
 use switchboard_registry::Client;
 use tokio::{
     sync::{mpsc, watch},
@@ -180,16 +178,4 @@ impl Control {
     pub(crate) fn close(&self) {
         self.phase.send_replace(Phase::Closing);
     }
-}
-
-/// An error with its causes, on one line, for the log.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -47,7 +47,7 @@ fn run(config: Config) -> ExitCode {
     runtime.block_on(async {
         match serve(config).await {
             Ok(code) => code,
-            Err(error) => fail(1, &chain(&*error)),
+            Err(error) => fail(1, &switchboard_transport::chain(&*error)),
         }
     })
 }
@@ -94,15 +94,4 @@ fn fail(code: u8, error: &dyn Display) -> ExitCode {
     // Nobody is left to be told that telling failed.
     let _unheard = writeln!(io::stderr(), "switchboard-router: {error}").is_err();
     ExitCode::from(code)
-}
-
-/// An error with its causes.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

@@ -11,8 +11,8 @@ mod sources;
 mod stream;
 mod tls;
 
+use accept::Acceptor;
 pub use accept::Arrival;
-use accept::{Acceptor, SharedSources};
 use opening::{OPENING_BYTES, Opening};
 use sources::{Source, Sources};
 use stream::Stream;
@@ -34,7 +34,7 @@ use mio::{
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::SocketAddr,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed, mpsc},
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -91,7 +91,7 @@ pub fn spawn_all(setup: &Setup, listener: std::net::TcpListener) -> io::Result<V
         loops.push((poll, inbox, WorkerLink { updates, waker }));
     }
     let links: Vec<WorkerLink> = loops.iter().map(|(_, _, link)| link.clone()).collect();
-    let sources = Arc::new(Mutex::new(Sources::new(setup.config.max_connections_per_source)));
+    let sources = Sources::new(setup.config.max_connections_per_source);
     let mut listener = Some(TcpListener::from_std(listener));
     let mut workers = Vec::new();
     for (index, (poll, inbox, link)) in loops.into_iter().enumerate() {
@@ -114,7 +114,7 @@ fn start(
     inbox: mpsc::Receiver<Update>,
     link: WorkerLink,
     acceptor: Option<Acceptor>,
-    sources: SharedSources,
+    sources: Sources,
 ) -> io::Result<Worker> {
     let seed = rand::random::<u64>();
     let mut plane = Plane::new(setup.config.clone(), setup.routes.clone(), setup.metrics.clone(), seed);
@@ -186,7 +186,7 @@ struct EventLoop {
     plane: Plane,
     index: usize,
     acceptor: Option<Acceptor>,
-    sources: SharedSources,
+    sources: Sources,
     tls: Tls,
     clock: Clock,
     control: ControlLink,

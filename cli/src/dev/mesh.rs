@@ -36,8 +36,12 @@ impl Mesh {
         backends: &[Example],
         secure: Option<&Secure>,
     ) -> Result<(), Failure> {
-        let failed =
-            |part| move |error: &dyn std::error::Error| Failure::Start { part, reason: chain(error) };
+        let failed = |part| {
+            move |error: &dyn std::error::Error| Failure::Start {
+                part,
+                reason: switchboard_transport::chain(error),
+            }
+        };
         let registry = Server::start(dev.registry).await.map_err(|error| failed("the registry")(&error))?;
         let registry = &*self.registry.insert(registry);
         let config = RegistryConfig::at(&reachable(registry.addr()).to_string())
@@ -139,15 +143,4 @@ async fn within_limit<T>(part: &str, stop: impl Future<Output = T>) {
     if tokio::time::timeout(STOP_LIMIT, stop).await.is_err() {
         tracing::warn!(part, limit = ?STOP_LIMIT, "did not stop in time and is cut");
     }
-}
-
-/// An error with its causes: nothing else will print them.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    words
 }

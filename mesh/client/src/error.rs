@@ -39,7 +39,7 @@ pub enum Error {
         tls: Option<TlsFailure>,
     },
     /// The files of [`crate::Config::tls`] cannot be used.
-    #[error("{}", chain(.0))]
+    #[error("{}", switchboard_transport::chain(.0))]
     Tls(#[source] switchboard_transport::Error),
     /// A token that cannot be sent. Its text is not repeated.
     #[error("the token {origin} {problem}")]
@@ -331,17 +331,6 @@ fn mend(failure: &TlsFailure) -> String {
         TlsFailure::Other(_) => "check certificates and addresses on both sides; `-vv` tells more",
     };
     step.to_owned()
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    words
 }
 
 /// A status's message, or its code in words where a server sent none.

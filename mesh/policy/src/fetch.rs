@@ -19,7 +19,7 @@ pub async fn fetch(url: &str) -> Result<String, Error> {
     let wrong =
         |problem: String| Error::Content { what: "keys of signed tokens", origin: url.to_owned(), problem };
     check_url(url).map_err(|problem| wrong(problem.to_owned()))?;
-    let failed = |error: reqwest::Error| wrong(chain(&error.without_url()));
+    let failed = |error: reqwest::Error| wrong(switchboard_transport::chain(&error.without_url()));
     switchboard_transport::install_crypto();
     let none = reqwest::redirect::Policy::none();
     let mut builder = reqwest::Client::builder().redirect(none).timeout(TIMEOUT);
@@ -40,16 +40,4 @@ pub async fn fetch(url: &str) -> Result<String, Error> {
         body.extend_from_slice(&chunk);
     }
     String::from_utf8(body).map_err(|_| wrong("answered no text".to_owned()))
-}
-
-/// An error with its causes, which hold the reason.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

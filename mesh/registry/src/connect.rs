@@ -28,8 +28,9 @@ use tokio::task::JoinSet;
 
 pub use self::intentions::Intentions;
 use crate::client::{Client, ConnectLeaf, ConnectRoots, Indexed};
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::watch::pace::{Backoff, Pace};
+use switchboard_transport::chain;
 
 /// Names the source in errors.
 const SOURCE: &str = "Consul Connect";

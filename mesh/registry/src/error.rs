@@ -158,18 +158,6 @@ impl Error {
     }
 }
 
-/// Gives the text of an error and of everything that caused it.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
-}
-
 /// Says what is wrong if TLS is the reason.
 pub(crate) fn handshake_reason(error: &reqwest::Error) -> Option<&'static str> {
     Some(match TlsFailure::of(error)? {

@@ -45,6 +45,17 @@ impl fmt::Display for TlsFailure {
     }
 }
 
+/// An error with all its causes in one line: what is wrong outside is often said by the innermost alone.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    words
+}
+
 impl TlsFailure {
     /// Finds the failure in an error and its causes; `None` if TLS has no part in it.
     pub fn of(error: &(dyn StdError + 'static)) -> Option<Self> {

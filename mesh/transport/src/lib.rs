@@ -27,7 +27,7 @@ pub use channel::{channel, tls_channel};
 pub use client_tls::ClientTls;
 pub use connector::{TlsStream, tls_connector};
 pub use expiry::{Loaded, warn_before_expiry};
-pub use failure::TlsFailure;
+pub use failure::{TlsFailure, chain};
 pub use identity::{Identity, closed_server_config, closed_service_config, validity};
 pub use peer::PeerIdentity;
 pub use reload::{RELOAD_INTERVAL, Watched};

@@ -155,7 +155,7 @@ impl<F> Follower<F> {
                 Some(Err(error)) => {
                     self.counts.failures.fetch_add(1, Ordering::Relaxed);
                     warn!(
-                        error = chain(&error),
+                        error = crate::chain(&error),
                         "{}: changed, but cannot be used; the former state stays in force", self.what
                     );
                 }
@@ -187,15 +187,4 @@ fn fingerprint(paths: &[PathBuf]) -> u64 {
         bytes.hash(&mut hasher);
     }
     hasher.finish()
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn StdError) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    words
 }

@@ -14,7 +14,7 @@ mod watching;
 use super::{
     instances::Instances,
     offers::{self, Offers},
-    reads::{Names, Reads, Reason},
+    reads::{Failed, Names, Reads},
 };
 use crate::{
     config::Config,
@@ -88,7 +88,7 @@ pub(crate) struct Counters {
 /// The outcome of something that ran beside the author.
 enum Event {
     /// A service was read because of a look-up; with the names near its own if it is not there.
-    Read { service: Arc<str>, answer: Result<Instances, Reason>, nearest: Nearest },
+    Read { service: Arc<str>, answer: Result<Instances, Failed>, nearest: Nearest },
     /// A watch saw a change.
     Watched {
         service: Arc<str>,
@@ -98,9 +98,9 @@ enum Event {
         instances: Instances,
     },
     /// A gRPC service was searched for.
-    Searched { grpc: Arc<str>, answer: Result<Option<(Arc<str>, Instances)>, Reason> },
+    Searched { grpc: Arc<str>, answer: Result<Option<(Arc<str>, Instances)>, Failed> },
     /// All offers were read again because the catalogue changed.
-    Offers(Result<Arc<Offers>, Reason>),
+    Offers(Result<Arc<Offers>, Failed>),
     /// The catalogue's names changed.
     Catalog { next: watching::Catalog, names: Names },
 }
@@ -378,7 +378,7 @@ impl Discovery {
     }
 
     /// The registry did not answer: what is known stays, and is asked for again a little later.
-    fn failed(&mut self, lookup: Lookup, reason: &Reason) {
+    fn failed(&mut self, lookup: Lookup, reason: &Failed) {
         if let Lookup::Service(service) = &lookup
             && let Some(entry) = self.entries.get_mut(service)
         {

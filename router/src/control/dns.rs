@@ -7,7 +7,7 @@
 //! Questions go over TCP only: Consul cuts its UDP answers, and by default without saying so (`enable_truncate`). An
 //! answer that does not fit TCP's 64 KiB either, some 600 instances, is an error, never a shorter table.
 
-use super::{instances::Known, reads::Reason};
+use super::{instances::Known, reads::Failed};
 use hickory_resolver::{
     Resolver, TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolverConfig},
@@ -72,7 +72,7 @@ impl Dns {
     /// # Errors
     /// The server did not answer in time, answered with an error, or with what is no answer; or the service's name is
     /// none that DNS can carry.
-    pub(crate) async fn instances(&self, service: &str) -> Result<Vec<Found>, Reason> {
+    pub(crate) async fn instances(&self, service: &str) -> Result<Vec<Found>, Failed> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if service.is_empty() || service.len() > MAX_LABEL || !service.bytes().all(fits) {
             return Err("its name cannot be asked for by DNS".into());

@@ -123,7 +123,7 @@ impl Keeper {
         let body = match switchboard_policy::fetch(url).await {
             Ok(body) => body,
             Err(error) => {
-                self.enforce(Err(super::chain(&error)));
+                self.enforce(Err(switchboard_transport::chain(&error)));
                 return false;
             }
         };
@@ -142,7 +142,7 @@ impl Keeper {
         let (config, before) = (self.config.clone(), self.policies.borrow().clone());
         let loaded = tokio::task::spawn_blocking(move || {
             let loaded = PolicySnapshot::load(&config, jwks.as_deref(), Some(&before));
-            loaded.map_err(|error| super::chain(&error))
+            loaded.map_err(|error| switchboard_transport::chain(&error))
         });
         loaded.await.unwrap_or_else(|error| Err(error.to_string()))
     }

@@ -47,7 +47,7 @@ const TRY_DNS: Duration = Duration::from_millis(500);
 const CONSUL: &str = "consul";
 
 /// Why the registry could not be read, fit for a client's eyes. Details are in the log.
-pub(crate) type Reason = Arc<str>;
+pub(crate) type Failed = Arc<str>;
 
 /// Reads with a memory.
 #[derive(Debug)]
@@ -144,15 +144,15 @@ impl Reads {
 
     /// All instances of a service, at most `cache_ttl` old (`negative_ttl` if none is healthy). A service that
     /// the registry does not know has none.
-    pub(crate) async fn service(&self, name: &Arc<str>) -> Result<Instances, Reason> {
+    pub(crate) async fn service(&self, name: &Arc<str>) -> Result<Instances, Failed> {
         match self.services.try_get_with(name.clone(), self.ask(name)).await {
             Ok(instances) => Ok(instances),
-            Err(reason) => self.last_services.get(name).await.ok_or_else(|| Reason::clone(&reason)),
+            Err(reason) => self.last_services.get(name).await.ok_or_else(|| Failed::clone(&reason)),
         }
     }
 
     /// All instances of a service, asked for now.
-    pub(crate) async fn service_now(&self, name: &Arc<str>) -> Result<Instances, Reason> {
+    pub(crate) async fn service_now(&self, name: &Arc<str>) -> Result<Instances, Failed> {
         let instances = self.ask(name).await?;
         self.services.insert(name.clone(), instances.clone()).await;
         Ok(instances)
@@ -171,16 +171,16 @@ impl Reads {
     }
 
     /// The names in the catalogue, at most `negative_ttl` old.
-    pub(crate) async fn names(&self) -> Result<Names, Reason> {
-        self.names.try_get_with((), self.ask_names()).await.or_else(|reason: Arc<Reason>| {
+    pub(crate) async fn names(&self) -> Result<Names, Failed> {
+        self.names.try_get_with((), self.ask_names()).await.or_else(|reason: Arc<Failed>| {
             let last = self.last_names.lock().unwrap_or_else(PoisonError::into_inner);
-            last.clone().ok_or_else(|| Reason::clone(&reason))
+            last.clone().ok_or_else(|| Failed::clone(&reason))
         })
     }
 
     /// Which service offers which gRPC service, by a search of the catalogue that began after this call. Callers
     /// that wait for one another share a search, so that invented names cost one at a time.
-    pub(crate) async fn offers_now(&self) -> Result<Arc<Offers>, Reason> {
+    pub(crate) async fn offers_now(&self) -> Result<Arc<Offers>, Failed> {
         let asked = Instant::now();
         let mut last = self.offers.lock().await;
         if let Some((began, offers)) = &*last
@@ -211,7 +211,7 @@ impl Reads {
     }
 
     /// The services of a kind, sorted.
-    pub(crate) async fn names_of(&self, kind: Kind) -> Result<Vec<Arc<str>>, Reason> {
+    pub(crate) async fn names_of(&self, kind: Kind) -> Result<Vec<Arc<str>>, Failed> {
         let names = self.names().await?;
         let prefix = format!("{kind}-");
         let first = names.partition_point(|name| **name < *prefix);
@@ -228,12 +228,12 @@ impl Reads {
     pub(crate) async fn services_of(
         &self,
         names: Vec<Arc<str>>,
-    ) -> Result<Vec<(Arc<str>, Instances)>, Reason> {
+    ) -> Result<Vec<(Arc<str>, Instances)>, Failed> {
         let reads = names.into_iter().map(|name| async move {
             let instances = self.service(&name).await?;
             Ok((name, instances))
         });
-        let answers: Vec<Result<_, Reason>> = stream::iter(reads).buffered(SCAN_AT_ONCE).collect().await;
+        let answers: Vec<Result<_, Failed>> = stream::iter(reads).buffered(SCAN_AT_ONCE).collect().await;
         answers.into_iter().collect()
     }
 
@@ -249,14 +249,14 @@ impl Reads {
     }
 
     /// Notes the outcome of a request and turns its error into a reason.
-    pub(crate) fn noted<T>(&self, answer: Result<T, Error>) -> Result<T, Reason> {
+    pub(crate) fn noted<T>(&self, answer: Result<T, Error>) -> Result<T, Failed> {
         match &answer {
             Ok(_) => self.freshness.answered(),
             Err(error @ Error::Hidden { .. }) => self.freshness.hides(&error.to_string()),
-            Err(error) => self.freshness.failed(&super::chain(error)),
+            Err(error) => self.freshness.failed(&switchboard_transport::chain(error)),
         }
         answer.map_err(|error| {
-            debug!(error = super::chain(&error), "read of the registry failed");
+            debug!(error = switchboard_transport::chain(&error), "read of the registry failed");
             let reason = match error {
                 Error::Timeout { .. } => "it did not answer in time",
                 Error::Hidden { .. } => "its ACLs hide all services from the router's token",
@@ -269,14 +269,14 @@ impl Reads {
         })
     }
 
-    async fn ask_names(&self) -> Result<Names, Reason> {
+    async fn ask_names(&self) -> Result<Names, Failed> {
         let answer = self.noted(self.client.services(&Query::default()).await)?;
         let names = sorted_names(answer.value.keys().map(String::as_str));
         *self.last_names.lock().unwrap_or_else(PoisonError::into_inner) = Some(names.clone());
         Ok(names)
     }
 
-    async fn ask(&self, name: &Arc<str>) -> Result<Instances, Reason> {
+    async fn ask(&self, name: &Arc<str>) -> Result<Instances, Failed> {
         match &self.dns {
             None => self.take(name, self.client.health(name, &Query::default()).await).await,
             Some(dns) => self.ask_either(dns, name).await,
@@ -287,7 +287,7 @@ impl Reads {
     ///
     /// An empty answer of DNS is no answer: it would mean that the service is unknown, or has no healthy instance,
     /// or is hidden by an ACL. What is known stays then, and what is not known stays so.
-    async fn ask_either(&self, dns: &Dns, name: &Arc<str>) -> Result<Instances, Reason> {
+    async fn ask_either(&self, dns: &Dns, name: &Arc<str>) -> Result<Instances, Failed> {
         let last = self.last_services.get(name).await;
         let failing = self.freshness.failing();
         if failing && last.is_some() && !self.freshness.try_again() {
@@ -323,7 +323,7 @@ impl Reads {
         dns: &Dns,
         name: &Arc<str>,
         last: Option<Instances>,
-    ) -> Result<Instances, Reason> {
+    ) -> Result<Instances, Failed> {
         self.freshness.dns_lookups.fetch_add(1, Relaxed);
         let found = dns.instances(name).await.inspect_err(|_| {
             self.freshness.dns_failures.fetch_add(1, Relaxed);
@@ -342,7 +342,7 @@ impl Reads {
         &self,
         name: &Arc<str>,
         answer: Result<Indexed<Vec<Instance>>, Error>,
-    ) -> Result<Instances, Reason> {
+    ) -> Result<Instances, Failed> {
         let instances = self.resolved(&self.noted(answer)?.value).await;
         self.last_services.insert(name.clone(), instances.clone()).await;
         Ok(instances)

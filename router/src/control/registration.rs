@@ -32,7 +32,10 @@ pub(super) async fn keep(
         () = say_refusals(lease.state()) => {}
     }
     if let Err(error) = lease.deregister().await {
-        warn!(error = super::chain(&error), "router could not be deregistered, its check will remove it");
+        warn!(
+            error = switchboard_transport::chain(&error),
+            "router could not be deregistered, its check will remove it"
+        );
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     dial::Dial,
     discovery::View,
     instances::Instances,
-    reads::{Reads, Reason},
+    reads::{Failed, Reads},
 };
 use crate::{directory::Clock, error::Error, policy::PolicySnapshot};
 use std::{os::unix::net::UnixStream, sync::Arc};
@@ -72,7 +72,7 @@ impl Services {
     }
 
     /// The instances of a service: from its watch, or else read.
-    async fn instances(&self, service: &Arc<str>) -> Result<Instances, Reason> {
+    async fn instances(&self, service: &Arc<str>) -> Result<Instances, Failed> {
         if let Some(known) = self.view.borrow().services.get(service).filter(|known| known.watched) {
             return Ok(known.instances.clone());
         }
@@ -100,7 +100,7 @@ pub(crate) async fn serve(services: Arc<Services>, sockets: mpsc::Receiver<UnixS
         .serve_with_incoming(incoming)
         .await;
     if let Err(error) = served {
-        tracing::error!(error = super::chain(&error), "the router's own services ended");
+        tracing::error!(error = switchboard_transport::chain(&error), "the router's own services ended");
     }
 }
 

@@ -4,7 +4,7 @@
 //! `drain_streams_after`; then each ends with a status that tells its client to call again (complaint 21). If the
 //! instance comes back before that, nothing has happened. A pool ends with the last call and the last connection.
 
-use super::LOCAL;
+use super::pool::LOCAL;
 use crate::{
     balance::{Rng, Verdict},
     call::Phase,

@@ -1,22 +1,12 @@
 //! Client connections: accepted by the first worker, handed to all in turn, counted by source.
 
-use super::{
-    EventLoop,
-    opening::Opening,
-    sources::{Source, Sources},
-    stream::Stream,
-    tls::Handshake,
-};
+use super::{EventLoop, opening::Opening, sources::Source, stream::Stream, tls::Handshake};
 use crate::{
     link::{Update, WorkerLink},
     plane::ConnKey,
 };
 use mio::net::{TcpListener, TcpStream};
-use std::{
-    io::ErrorKind,
-    net::IpAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{io::ErrorKind, net::IpAddr, sync::atomic::Ordering::Relaxed};
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -58,7 +48,7 @@ impl EventLoop {
                     let source = match is_trusted(&self.plane.config.proxy_protocol, address) {
                         true => None,
                         // A source with too many connections is told at once: the socket is dropped.
-                        false => match Sources::admit(&self.sources, address) {
+                        false => match self.sources.admit(address) {
                             None => {
                                 self.metrics.downstream_connections_refused_total.fetch_add(1, Relaxed);
                                 continue;
@@ -130,7 +120,7 @@ impl EventLoop {
     pub(super) fn count_source(&mut self, conn: ConnKey, address: IpAddr) -> bool {
         let Some(Some(socket)) = self.sockets.get_mut(conn) else { return false };
         if socket.source.is_none() {
-            socket.source = Sources::admit(&self.sources, address);
+            socket.source = self.sources.admit(address);
         }
         socket.source.is_some()
     }
@@ -140,6 +130,3 @@ impl EventLoop {
 fn is_trusted(networks: &[crate::config::Network], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(address))
 }
-
-/// Sources are shared: which client a connection counts for may be known to its worker only.
-pub(super) type SharedSources = Arc<std::sync::Mutex<Sources>>;

@@ -9,10 +9,13 @@ use std::{
     },
 };
 
-/// Counts the open connections of each source address. Shared by all workers: with a load balancer in front, only the one
-/// that reads a connection's first bytes knows whose it is.
+/// Counts the open connections of each source address, for all workers: with a load balancer in front, only the one that
+/// reads a connection's first bytes knows whose it is. The one lock of the data plane, taken once per connection.
+#[derive(Debug, Clone)]
+pub(super) struct Sources(Arc<Mutex<Counts>>);
+
 #[derive(Debug)]
-pub(super) struct Sources {
+struct Counts {
     limit: usize,
     open: HashMap<IpAddr, Arc<AtomicUsize>>,
     /// Size of the map at which addresses without connections are dropped from it.
@@ -31,16 +34,17 @@ impl Drop for Source {
 
 impl Sources {
     pub(super) fn new(limit: usize) -> Self {
-        Sources { limit, open: HashMap::new(), sweep_at: 1024 }
-    }
-
-    /// As [`Sources::take`], from any thread.
-    pub(super) fn admit(shared: &Mutex<Self>, address: IpAddr) -> Option<Source> {
-        shared.lock().unwrap_or_else(PoisonError::into_inner).take(address)
+        Sources(Arc::new(Mutex::new(Counts { limit, open: HashMap::new(), sweep_at: 1024 })))
     }
 
     /// Takes one more connection of the address; `None` if it has as many as it may.
-    fn take(&mut self, address: IpAddr) -> Option<Source> {
+    pub(super) fn admit(&self, address: IpAddr) -> Option<Source> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).admit(address)
+    }
+}
+
+impl Counts {
+    fn admit(&mut self, address: IpAddr) -> Option<Source> {
         if self.open.len() >= self.sweep_at {
             self.open.retain(|_, open| open.load(Relaxed) > 0);
             self.sweep_at = (2 * self.open.len()).max(1024);
@@ -61,22 +65,22 @@ mod tests {
 
     #[test]
     fn each_address_has_its_own_limit_and_gets_room_back() {
-        let mut sources = Sources::new(2);
+        let sources = Sources::new(2);
         let [a, b] = [1, 2].map(|n| IpAddr::from(Ipv4Addr::new(10, 0, 0, n)));
-        let first = sources.take(a).unwrap();
-        let _second = sources.take(a).unwrap();
-        assert!(sources.take(a).is_none());
-        assert!(sources.take(b).is_some());
+        let first = sources.admit(a).unwrap();
+        let _second = sources.admit(a).unwrap();
+        assert!(sources.admit(a).is_none());
+        assert!(sources.admit(b).is_some());
         drop(first);
-        assert!(sources.take(a).is_some());
+        assert!(sources.admit(a).is_some());
     }
 
     #[test]
     fn addresses_that_left_are_forgotten() {
-        let mut sources = Sources::new(1);
+        let sources = Sources::new(1);
         for n in 0..100_000u32 {
-            drop(sources.take(IpAddr::from(Ipv4Addr::from(n))));
+            drop(sources.admit(IpAddr::from(Ipv4Addr::from(n))));
         }
-        assert!(sources.open.len() <= 1024);
+        assert!(sources.0.lock().unwrap().open.len() <= 1024);
     }
 }

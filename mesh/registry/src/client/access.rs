@@ -92,7 +92,7 @@ impl Credentials {
         let Ok(found) = tokio::task::spawn_blocking(move || Found::read(&config, tls)).await else { return };
         last.began = began;
         last.tls = found.tls;
-        let complaint = self.take(found).err().map(|error| crate::error::chain(&error));
+        let complaint = self.take(found).err().map(|error| switchboard_transport::chain(&error));
         if let Some(text) = &complaint
             && last.complaint != complaint
         {

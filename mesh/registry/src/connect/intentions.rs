@@ -8,7 +8,7 @@ use moka::future::Cache;
 use switchboard_transport::PeerIdentity;
 
 use crate::client::{Authorization, Client};
-use crate::error::chain;
+use switchboard_transport::chain;
 
 /// How soon a changed intention counts for new connections.
 const FRESH: Duration = Duration::from_secs(10);

@@ -15,7 +15,7 @@ use crate::SOON;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn write(directory: &Path, name: &str, issued: &Issued) -> (PathBuf, PathBuf) {
-    let (cert, key) = (directory.join(format!("{name}.pem")), directory.join(format!("{name}-key.pem")));
+    let (cert, key) = (directory.join(format!("{name}.pem")), directory.join(format!("{name}.key")));
     std::fs::write(&cert, &issued.cert).unwrap();
     std::fs::write(&key, &issued.key).unwrap();
     (cert, key)

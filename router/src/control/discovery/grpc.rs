@@ -4,7 +4,7 @@ use super::{CHANGES_COALESCED, Discovery, Event};
 use crate::control::{
     instances::Instances,
     offers::Offers,
-    reads::{Reads, Reason},
+    reads::{Failed, Reads},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -71,7 +71,7 @@ impl Discovery {
 }
 
 /// Finds the service that offers a gRPC service, with its instances.
-pub(super) async fn search(reads: &Reads, grpc: &str) -> Result<Option<(Arc<str>, Instances)>, Reason> {
+pub(super) async fn search(reads: &Reads, grpc: &str) -> Result<Option<(Arc<str>, Instances)>, Failed> {
     let offers = reads.offers_now().await?;
     match offers.service(grpc) {
         Some(service) => Ok(Some((service.clone(), reads.service(service).await?))),

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, time::Instant};
 use switchboard_registry::{Check, Client, Config};
 use switchboard_testkit::{Consul, eventually};
 
-async fn asked(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Result<Vec<Found>, Reason> {
+async fn asked(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Result<Vec<Found>, Failed> {
     let fake = Fake::start(move |_| answer()).await;
     Dns::new(&fake.addr.to_string(), "consul", None).instances("agent-echo").await
 }

@@ -8,7 +8,7 @@
 
 use super::{OWN_SERVICES, Phase, Services};
 use crate::{
-    control::reads::Reason,
+    control::reads::Failed,
     error::{self, Error},
 };
 use futures_util::{Stream, stream};
@@ -36,7 +36,7 @@ impl Health {
 
 impl Services {
     /// Health of a name; `None` if it is nobody's.
-    async fn health(&self, name: &str) -> Result<Option<ServingStatus>, Reason> {
+    async fn health(&self, name: &str) -> Result<Option<ServingStatus>, Failed> {
         let serving =
             |serving| Some(if serving { ServingStatus::Serving } else { ServingStatus::NotServing });
         if name.is_empty() || OWN_SERVICES.contains(&name) {

@@ -2,7 +2,7 @@
 
 use super::Services;
 use crate::{
-    control::{instances::Instances, reads::Reason},
+    control::{instances::Instances, reads::Failed},
     error::Error,
 };
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) struct Listed {
 impl Services {
     /// Everything of a kind that has a healthy instance and passes the filter, sorted by ID.
     pub(super) async fn list(&self, kind: Kind, filter: &str) -> Result<Vec<Listed>, Status> {
-        let failed = |reason: Reason| Error::registry_failed(&format!("list of {kind}s"), &reason);
+        let failed = |reason: Failed| Error::registry_failed(&format!("list of {kind}s"), &reason);
         let filter = filter.trim().to_lowercase();
         let names = self.reads.names_of(kind).await.map_err(failed)?;
         let services = self.readable(names, kind, &filter)?;

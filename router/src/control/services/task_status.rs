@@ -65,7 +65,7 @@ impl Services {
         if task_id.is_empty() {
             return Err(Error::invalid_field(Reason::TASK_ID_MISSING, "task_id", "say which task").into());
         }
-        let failed = |reason: reads::Reason| Error::registry_failed("list of workers", &reason);
+        let failed = |reason: reads::Failed| Error::registry_failed("list of workers", &reason);
         let names = self.reads.names_of(Kind::Worker).await.map_err(failed)?;
         if names.len() > self.reads.max_services() {
             return Err(
