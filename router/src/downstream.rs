@@ -60,7 +60,7 @@ impl Plane {
         }
         match securing {
             true => self.conn_timers.set(key, self.now_ms + millis(self.config.tls_handshake_timeout)),
-            false => self.await_preface(key),
+            false => self.expect_preface(key),
         }
         Some(key)
     }
@@ -73,7 +73,7 @@ impl Plane {
     }
 
     /// From now on the client has a bounded time for its preface and SETTINGS.
-    pub(crate) fn await_preface(&mut self, key: ConnKey) {
+    pub(crate) fn expect_preface(&mut self, key: ConnKey) {
         self.conn_timers.set(key, self.now_ms + PREFACE_WAIT_MS);
     }
 

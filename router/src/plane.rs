@@ -247,7 +247,7 @@ impl Plane {
         let Some(conn) = self.conn(key) else { return };
         conn.peer = peer;
         if std::mem::take(&mut conn.securing) {
-            self.await_preface(key);
+            self.expect_preface(key);
         }
         self.mark(key);
     }
