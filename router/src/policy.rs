@@ -78,11 +78,7 @@ impl PolicySnapshot {
         let settings = config.policy_settings();
         let policy = Policy::load(settings.policy.as_deref(), settings.mode)?;
         let used = before.and_then(|before| before.limits.as_ref());
-        let limits = match used.filter(|limits| limits.settings() == policy.limits()) {
-            _ if policy.limits().is_empty() => None,
-            Some(used) => Some(used.clone()),
-            None => Some(Limits::new(policy.limits())),
-        };
+        let limits = (!policy.limits().is_empty()).then(|| Limits::after(used, policy.limits()));
         Ok(PolicySnapshot {
             authenticator: Authenticator::load(&settings, jwks)?,
             policy,

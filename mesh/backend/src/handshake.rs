@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use switchboard_registry::Intentions;
 use switchboard_transport::{Loaded, PeerIdentity, TlsFailure, Watched};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -175,9 +175,7 @@ async fn linger(mut tcp: TcpStream) {
 fn identify(stream: &TlsStream<TcpStream>) -> Result<Option<Arc<PeerIdentity>>, &'static str> {
     let Some([certificate, ..]) = stream.get_ref().1.peer_certificates() else { return Ok(None) };
     let peer = PeerIdentity::of(certificate).ok_or("its certificate cannot be read")?;
-    // A resumed session verifies nothing anew, and may be older than the end of the certificate.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    if peer.not_after.saturating_sub_unsigned(now) < 0 {
+    if peer.has_ended(SystemTime::now()) {
         return Err("its certificate has ended since its session began");
     }
     Ok(Some(Arc::new(peer)))

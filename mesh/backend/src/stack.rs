@@ -65,15 +65,16 @@ pub(crate) fn layer(
                  + Sync
                  + 'static,
 > + Clone {
+    let (counting, recording) = (shared.metrics.clone(), shared.metrics.clone());
     ServiceBuilder::new()
-        .layer(recovery::Recovery::new(shared.metrics.clone()))
-        .layer(request_id::StampRequestId)
+        .layer_fn(move |inner| recovery::Recovered::new(inner, counting.clone()))
+        .layer_fn(request_id::Stamped::new)
         .layer(Check::new(shared.clone(), auth::check))
         .layer(Check::new(shared.clone(), authorization::check))
         .layer(Check::new(shared.clone(), rate_limit::check))
-        .layer(Check::new(shared.clone(), validation::check))
-        .layer(outcome::Record::new(shared.metrics.clone()))
-        .layer(span::Traced)
+        .layer(Check::new(shared, validation::check))
+        .layer_fn(move |inner| outcome::Recorded::new(inner, recording.clone()))
+        .layer_fn(span::Traced::new)
         .into_inner()
 }
 

@@ -61,6 +61,13 @@ impl Limits {
         Self::start(settings, Clock::system())
     }
 
+    /// Goes on with what was used of `before`, if that was made of the same settings: who has used up its rate must not get
+    /// it anew because another line of a file has changed.
+    pub fn after(before: Option<&Self>, settings: &LimitSettings) -> Self {
+        let same = before.filter(|before| before.settings() == settings);
+        same.cloned().unwrap_or_else(|| Self::new(settings))
+    }
+
     /// As [`Limits::new`], with a clock that stands until it is moved: for tests.
     pub fn with_clock(settings: &LimitSettings, clock: FakeRelativeClock) -> Self {
         Self::start(settings, Clock::manual(clock))

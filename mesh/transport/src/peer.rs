@@ -1,6 +1,7 @@
 //! Who a certificate says its holder is.
 
 use rustls::pki_types::CertificateDer;
+use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -52,6 +53,12 @@ impl PeerIdentity {
     pub fn name(&self) -> Option<&str> {
         let alternative = self.uris.first().or(self.dns.first());
         alternative.or(self.common_name.as_ref()).map(String::as_str)
+    }
+
+    /// Whether its validity has ended. A session that resumes verifies nothing anew, and may be older than that end.
+    pub fn has_ended(&self, now: SystemTime) -> bool {
+        let now_unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.not_after.saturating_sub_unsigned(now_unix_s) < 0
     }
 
     /// Whether the certificate was made for this service in this trust domain: it has the SPIFFE ID

@@ -20,7 +20,7 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     net::IpAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 use switchboard_transport::{PeerIdentity, service_name};
 
@@ -304,9 +304,7 @@ impl EventLoop {
         let Layer::Tls(session) = &mut socket.layer else { return false };
         let resumed = session.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         let peer = session.tls.peer_certificates().and_then(|chain| PeerIdentity::of(chain.first()?));
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        // A resumed session was verified when it began, which may be hours ago.
-        if peer.as_ref().is_some_and(|peer| u64::try_from(peer.not_after).is_ok_and(|end| end < now_s)) {
+        if peer.as_ref().is_some_and(|peer| peer.has_ended(SystemTime::now())) {
             self.tls_failed(conn, &Error::InvalidCertificate(CertificateError::Expired));
             return false;
         }

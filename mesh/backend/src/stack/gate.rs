@@ -38,11 +38,7 @@ impl Gate {
         let authenticator = Authenticator::load(settings, None)?;
         let policy = Policy::load(settings.policy.as_deref(), settings.mode)?;
         let mut former = former.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who has used up its rate must not get it anew because a token was added.
-        let limits = match former.take() {
-            Some(limits) if limits.settings() == policy.limits() => limits,
-            _ => Limits::new(policy.limits()),
-        };
+        let limits = Limits::after(former.as_ref(), policy.limits());
         *former = Some(limits.clone());
         let judges_tokens = settings.tokens.is_some() || settings.jwt.is_some();
         Ok(Self { authenticator, policy, limits, judges_tokens, callers: Callers::default() })

@@ -13,32 +13,19 @@ use switchboard_policy::Permit;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use tonic::{Code, Status};
-use tower::{Layer, Service};
+use tower::Service;
 
 /// Follows each call to its end.
-#[derive(Clone)]
-pub(super) struct Record {
-    metrics: Arc<Metrics>,
-}
-
-impl Record {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
-    }
-}
-
-impl<S> Layer<S> for Record {
-    type Service = Recorded<S>;
-
-    fn layer(&self, inner: S) -> Recorded<S> {
-        Recorded { inner, metrics: self.metrics.clone() }
-    }
-}
-
 #[derive(Clone)]
 pub(super) struct Recorded<S> {
     inner: S,
     metrics: Arc<Metrics>,
+}
+
+impl<S> Recorded<S> {
+    pub(super) fn new(inner: S, metrics: Arc<Metrics>) -> Self {
+        Self { inner, metrics }
+    }
 }
 
 impl<S> Service<Request<Body>> for Recorded<S>

@@ -11,35 +11,22 @@ use std::task::{Context, Poll};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderValue, Request, Response};
-use tower::{Layer, Service};
+use tower::Service;
 use tracing::error;
 
 /// All that a caller is told.
 pub(super) const MESSAGE: &str = "internal error";
 
 #[derive(Clone)]
-pub(super) struct Recovery {
-    metrics: Arc<Metrics>,
-}
-
-impl Recovery {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
-    }
-}
-
-impl<S> Layer<S> for Recovery {
-    type Service = Recovered<S>;
-
-    fn layer(&self, inner: S) -> Recovered<S> {
-        Recovered { inner, metrics: self.metrics.clone() }
-    }
-}
-
-#[derive(Clone)]
 pub(super) struct Recovered<S> {
     inner: S,
     metrics: Arc<Metrics>,
+}
+
+impl<S> Recovered<S> {
+    pub(super) fn new(inner: S, metrics: Arc<Metrics>) -> Self {
+        Self { inner, metrics }
+    }
 }
 
 impl<S> Service<Request<Body>> for Recovered<S>

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderValue, Request, Response};
-use tower::{Layer, Service};
+use tower::Service;
 
 pub(super) const HEADER: &str = "x-request-id";
 /// Enough for a UUID with a prefix, and little to carry through every log line.
@@ -17,19 +17,14 @@ const MAX_BYTES: usize = 128;
 
 /// Takes the ID from the request, or makes one, and puts it into the answer.
 #[derive(Clone)]
-pub(super) struct StampRequestId;
-
-impl<S> Layer<S> for StampRequestId {
-    type Service = Stamped<S>;
-
-    fn layer(&self, inner: S) -> Stamped<S> {
-        Stamped { inner }
-    }
-}
-
-#[derive(Clone)]
 pub(super) struct Stamped<S> {
     inner: S,
+}
+
+impl<S> Stamped<S> {
+    pub(super) fn new(inner: S) -> Self {
+        Self { inner }
+    }
 }
 
 impl<S> Service<Request<Body>> for Stamped<S>

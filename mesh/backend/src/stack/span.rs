@@ -4,27 +4,22 @@ use super::CallInfo;
 use std::task::{Context, Poll};
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
-use tower::{Layer, Service};
+use tower::Service;
 use tracing::instrument::Instrumented;
 use tracing::{Instrument, Span, field};
 
 #[derive(Clone)]
-pub(super) struct Traced;
-
-impl<S> Layer<S> for Traced {
-    type Service = TracedService<S>;
-
-    fn layer(&self, inner: S) -> TracedService<S> {
-        TracedService { inner }
-    }
-}
-
-#[derive(Clone)]
-pub(super) struct TracedService<S> {
+pub(super) struct Traced<S> {
     inner: S,
 }
 
-impl<S> Service<Request<Body>> for TracedService<S>
+impl<S> Traced<S> {
+    pub(super) fn new(inner: S) -> Self {
+        Self { inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for Traced<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
