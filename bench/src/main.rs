@@ -1,0 +1,54 @@
+//! `switchboard-bench`: what a call through the router costs, beside a plain relay and the other proxies.
+//!
+//! `run` starts every contender on this machine and writes the tables; the other subcommands are its parts, each a
+//! process of its own so that its CPU time can be read.
+
+mod backend;
+mod check;
+mod growth;
+mod load;
+mod proxy;
+mod report;
+#[allow(dead_code, reason = "its users come with the next steps")]
+mod results;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "switchboard-bench", version, about)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Load(load::Args),
+    Backend(backend::Args),
+    Proxy(proxy::Args),
+    Run(run::Args),
+    Growth(growth::Args),
+    Report(report::Args),
+    Check(check::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Load(args) => load::run(args),
+        Command::Backend(args) => backend::run(args),
+        Command::Proxy(args) => proxy::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Growth(args) => growth::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Check(args) => check::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("switchboard-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
