@@ -114,6 +114,10 @@ impl Side {
 const READ_PAUSE_FACTOR: usize = 4;
 /// How long a closed connection is given to take what was written (RFC 9112 9.6 calls it lingering close).
 const LINGER: Duration = Duration::from_secs(1);
+/// What one connection may have done in one turn, in frames; a call that begins counts as some of them. About a third of a
+/// millisecond: a flood within all limits must not keep the others waiting for longer.
+const EFFORT_PER_TURN: u32 = 1_024;
+const EFFORT_OF_A_CALL: u32 = 4;
 /// Retired header lists kept for the next calls.
 const SPARE_HEADERS: usize = 256;
 /// Largest retired header list that is kept.
@@ -285,16 +289,18 @@ impl Plane {
         None
     }
 
-    /// Feeds bytes that a connection received; returns how many were consumed. The rest is to be kept and
-    /// handed in again with what follows. All are consumed once the connection is done for.
-    pub(crate) fn received(&mut self, key: ConnKey, input: &[u8]) -> usize {
+    /// Feeds bytes that a connection received. What was not consumed is to be kept and handed in again: with what
+    /// follows, or in the next turn if this one was enough. All are consumed once the connection is done for.
+    pub(crate) fn received(&mut self, key: ConnKey, input: &[u8]) -> Taken {
+        let all = Taken { bytes: input.len(), more: false };
         let mut used = 0;
-        loop {
-            let Some(slot) = self.conns.get_mut(key) else { return input.len() };
-            let Some(mut conn) = slot.take() else { return input.len() };
+        let mut effort = 0;
+        while effort < EFFORT_PER_TURN {
+            let Some(slot) = self.conns.get_mut(key) else { return all };
+            let Some(mut conn) = slot.take() else { return all };
             if conn.lingering || conn.closing {
                 self.conns[key] = Some(conn);
-                return input.len();
+                return all;
             }
             conn.alive.heard(self.now_ms);
             let step = match conn.side {
@@ -306,11 +312,12 @@ impl Plane {
                 Ok((0, Next::Nothing)) => break,
                 Ok((consumed, next)) => {
                     used += consumed;
+                    effort += if matches!(next, Next::Admit { .. }) { EFFORT_OF_A_CALL } else { 1 };
                     self.next(key, next);
                 }
                 Err(error) => {
                     self.protocol_error(key, error);
-                    return input.len();
+                    return all;
                 }
             }
         }
@@ -318,7 +325,7 @@ impl Plane {
             conn.partial = input.len() - used;
         }
         self.mark(key);
-        used
+        Taken { bytes: used, more: effort >= EFFORT_PER_TURN }
     }
 
     /// Does what an event asked for, now that its connection is back in its slot.
@@ -521,6 +528,15 @@ impl Plane {
     }
 }
 
+/// What came of bytes that were handed in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    /// So many were consumed.
+    pub(crate) bytes: usize,
+    /// The rest may hold whole frames: it is to be handed in again in the next turn, before anything is read.
+    pub(crate) more: bool,
+}
+
 /// What is left to do after an event, once the connection that it borrowed is back in its slot.
 #[derive(Debug)]
 pub(crate) enum Next {
@@ -582,3 +598,5 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod simulator;
+#[cfg(test)]
+mod tests;

@@ -150,11 +150,15 @@ struct Socket {
     blocked: bool,
     /// Reading was put off because the peer does not take its answers.
     paused: bool,
+    /// What is kept of it has more for the plane than one turn allows.
+    more: bool,
+    /// Whether it is in `EventLoop::again`.
+    again: bool,
     /// The sending side is shut.
     shut: bool,
     /// Counts the connection for its source, until the socket is dropped; `None` of instances, and while it is not known.
     source: Option<Source>,
-    /// The beginning of a frame whose rest has not come.
+    /// The beginning of a frame whose rest has not come, or what the plane has not taken yet.
     partial: Vec<u8>,
 }
 
@@ -212,6 +216,7 @@ impl EventLoop {
                 return;
             }
             self.plane.set_now(self.clock.now_us());
+            let again = std::mem::take(&mut self.again);
             for event in &events {
                 match event.token() {
                     WAKER => self.updates(),
@@ -220,9 +225,12 @@ impl EventLoop {
                 }
                 self.run_commands();
             }
-            for conn in std::mem::take(&mut self.again) {
-                self.read(conn);
-                self.run_commands();
+            for conn in again {
+                if let Some(Some(socket)) = self.sockets.get_mut(conn) {
+                    socket.again = false;
+                    self.read(conn, false);
+                    self.run_commands();
+                }
             }
             self.advance_handshakes();
             self.plane.tick();
@@ -352,6 +360,8 @@ impl EventLoop {
             connecting: false,
             blocked: false,
             paused: false,
+            more: false,
+            again: false,
             shut: false,
             source: None,
             partial: Vec::new(),
@@ -401,16 +411,43 @@ impl EventLoop {
             self.plane.mark(conn);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.read(conn);
+            // On Linux a new event follows once a read found less than it asked for, unless the peer's end has come.
+            self.read(conn, !event.is_read_closed() && !event.is_error());
         }
     }
 
-    /// Reads until the socket is empty, the turn is over, or the plane has enough.
-    fn read(&mut self, conn: ConnKey) {
+    /// Has the next turn read from the connection.
+    fn read_again(&mut self, conn: ConnKey) {
+        if let Some(Some(socket)) = self.sockets.get_mut(conn)
+            && !std::mem::replace(&mut socket.again, true)
+        {
+            self.again.push(conn);
+        }
+    }
+
+    /// Hands in what an earlier turn left over.
+    fn resume(&mut self, conn: ConnKey) {
+        let Some(Some(socket)) = self.sockets.get_mut(conn) else { return };
+        let mut kept = std::mem::take(&mut socket.partial);
+        let taken = self.plane.received(conn, &kept);
+        kept.drain(..taken.bytes);
+        if let Some(Some(socket)) = self.sockets.get_mut(conn) {
+            socket.more = taken.more;
+            socket.partial = if kept.is_empty() { Vec::new() } else { kept };
+        }
+        self.read_again(conn);
+    }
+
+    /// Reads until the socket is empty, the turn is over, or the plane has enough. `until_short`: a read that found less
+    /// than it asked for has emptied the socket.
+    fn read(&mut self, conn: ConnKey, until_short: bool) {
         for _ in 0..READS_PER_TURN {
             let Some(Some(socket)) = self.sockets.get_mut(conn) else { return };
             if socket.connecting {
                 return;
+            }
+            if socket.more && self.plane.wants_read(conn) {
+                return self.resume(conn);
             }
             if matches!(socket.layer, Layer::Tls(_)) {
                 return self.read_tls(conn);
@@ -443,13 +480,20 @@ impl EventLoop {
                     None => continue,
                 },
             };
-            let used = skipped + self.plane.received(conn, &self.buffer[skipped..filled]);
+            let taken = self.plane.received(conn, &self.buffer[skipped..filled]);
             if let Some(Some(socket)) = self.sockets.get_mut(conn) {
-                socket.keep(&self.buffer[used..filled]);
+                socket.keep(&self.buffer[skipped + taken.bytes..filled]);
+                socket.more = taken.more;
             }
             self.plane.count_read(conn, read);
+            if taken.more {
+                break;
+            }
+            if until_short && filled < end {
+                return;
+            }
         }
-        self.again.push(conn);
+        self.read_again(conn);
     }
 
     /// Writes a connection's output until it is empty or the socket is full.
@@ -481,7 +525,7 @@ impl EventLoop {
             }
             if socket.paused && self.plane.wants_read(conn) {
                 socket.paused = false;
-                self.again.push(conn);
+                self.read_again(conn);
             }
         }
         if self.plane.is_done(conn)

@@ -83,6 +83,8 @@ pub(super) struct Session {
     early: Vec<u8>,
     /// The end is announced to the peer.
     closing: bool,
+    /// The peer announced its end.
+    ended: bool,
 }
 
 enum Peer {
@@ -107,6 +109,7 @@ impl Session {
             queued: false,
             early: Vec::new(),
             closing: false,
+            ended: false,
         };
         session.tls.set_buffer_limit(Some(SEAL_BYTES));
         session
@@ -220,7 +223,7 @@ impl EventLoop {
                 return;
             }
         }
-        self.again.push(conn);
+        self.read_again(conn);
     }
 
     /// Advances clients' handshakes, oldest first.
@@ -249,6 +252,10 @@ impl EventLoop {
     fn read_tls_once(&mut self, conn: ConnKey) -> bool {
         let Some(Some(socket)) = self.sockets.get_mut(conn) else { return false };
         let Layer::Tls(session) = &mut socket.layer else { return false };
+        if session.ended {
+            self.plane.lost(conn, "the peer closed the connection");
+            return false;
+        }
         let read = match session.read(&mut socket.stream, &mut self.buffer) {
             Ok(0) => {
                 let why = match session.handshaking {
@@ -278,24 +285,30 @@ impl EventLoop {
                 return false;
             }
         };
+        session.ended = opened.closed;
         if session.tls.wants_write() {
             self.plane.mark(conn);
         }
         if session.handshaking && !session.tls.is_handshaking() && !self.secured(conn) {
             return false;
         }
+        let mut more = false;
         if opened.bytes > 0 {
             let filled = kept + opened.bytes;
-            let used = self.plane.received(conn, &self.tls.plain[..filled]);
+            let taken = self.plane.received(conn, &self.tls.plain[..filled]);
             if let Some(Some(socket)) = self.sockets.get_mut(conn) {
-                socket.keep(&self.tls.plain[used..filled]);
+                socket.keep(&self.tls.plain[taken.bytes..filled]);
+                socket.more = taken.more;
             }
+            more = taken.more;
         }
         self.plane.count_read(conn, read);
-        if opened.closed {
+        if more {
+            self.read_again(conn);
+        } else if opened.closed {
             self.plane.lost(conn, "the peer closed the connection");
         }
-        !opened.closed
+        !more && !opened.closed
     }
 
     /// The handshake is finished; false if the connection is refused all the same.
@@ -419,7 +432,7 @@ impl EventLoop {
             }
             if socket.paused && self.plane.wants_read(conn) {
                 socket.paused = false;
-                self.again.push(conn);
+                self.read_again(conn);
             }
         }
         if !self.plane.is_done(conn) {

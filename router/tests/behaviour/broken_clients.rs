@@ -189,8 +189,9 @@ fn floods_end_with_enhance_your_calm() {
                     3 => frame::write_headers(out, 3, block, true, false),
                     _ => frame::write_continuation(out, 3, b"", false),
                 }),
+                // Calls that are under way: one that has its answer costs its client no less than the router.
                 ("rapid reset", |out, block, stream| {
-                    frame::write_headers(out, stream, block, true, true);
+                    frame::write_headers(out, stream, block, false, true);
                     frame::write_rst_stream(out, stream, 8);
                 }),
                 ("PING", |out, _, _| frame::write_ping(out, [0; 8], false)),

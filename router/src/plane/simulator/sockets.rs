@@ -118,9 +118,14 @@ impl World {
         }
         let mut input = std::mem::take(&mut link.partial);
         input.extend(&piece);
-        let used = self.plane.received(key, &input);
-        assert!(used <= input.len(), "more consumed than given");
-        input.drain(..used);
+        loop {
+            let taken = self.plane.received(key, &input);
+            assert!(taken.bytes <= input.len(), "more consumed than given");
+            input.drain(..taken.bytes);
+            if !taken.more {
+                break;
+            }
+        }
         self.links[at].partial = input;
         self.plane.count_read(key, piece.len());
     }
