@@ -68,7 +68,6 @@ pub(crate) struct Call {
     pub(crate) method: Option<Arc<MethodRoute>>,
     /// The request headers as they will be forwarded, without `grpc-timeout`.
     pub(crate) request: Headers,
-    pub(crate) request_id: Box<[u8]>,
     /// Value of `x-switchboard-target`, if it was sent.
     target_header: Option<Box<[u8]>>,
     pub(crate) target: Option<Target>,

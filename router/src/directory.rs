@@ -14,8 +14,8 @@ pub use switchboard_registry::{Hedge, Limits};
 
 use crate::call::{Budget, Delay};
 
+use foldhash::HashMap;
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     sync::{
         Arc,

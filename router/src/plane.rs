@@ -26,9 +26,10 @@ use crate::{
     timers::Timers,
     upstream::{Pool, Upstream},
 };
+use foldhash::HashMap;
 use slab::Slab;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -174,11 +175,11 @@ impl Plane {
             policy: None,
             conns: Slab::new(),
             calls: Slab::new(),
-            pools: HashMap::new(),
+            pools: HashMap::default(),
             call_timers: Timers::default(),
             conn_timers: Timers::default(),
             parked: BTreeMap::new(),
-            full: HashMap::new(),
+            full: HashMap::default(),
             making_room: false,
             refreshing: HashSet::new(),
             dirty: Vec::new(),

@@ -7,9 +7,10 @@
 //! instances there are is the directory's business.
 
 use crate::error::{Error, Reason};
+use foldhash::HashMap;
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
-use std::{collections::HashMap, str, sync::Arc};
+use std::{str, sync::Arc};
 use switchboard_registry::ids::{ClientId, Kind};
 
 /// The header of routing rule (a): a client ID, `echo-agent` or `echo-agent@v2`.

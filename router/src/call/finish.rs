@@ -25,7 +25,7 @@ impl Plane {
         self.add_facts(key, &mut error);
         let Some(call) = self.calls.get_mut(key) else { return };
         let (down, stream) = call.down;
-        error.write(call.started, &call.request_id, &mut self.scratch);
+        error.write(call.started, call.request_id(), &mut self.scratch);
         call.started = true;
         if let Some(Some(conn)) = self.conns.get_mut(down) {
             match error.http_status {
@@ -119,7 +119,7 @@ impl Plane {
         });
         if self.config.access_log {
             let record = AccessRecord {
-                request_id: call.request_id.clone(),
+                request_id: call.request_id().into(),
                 method: call.method.as_ref().map(|method| method.path.clone()),
                 service: call.service.clone(),
                 principal: call.caller.as_ref().and_then(|caller| caller.principal.clone()),

@@ -2,6 +2,7 @@
 
 use super::{Call, Messages, Phase};
 use crate::{
+    balance::Rng,
     error::{Error, Reason},
     peek::{Encoding, Limits, Peek},
     plane::{CallKey, ConnKey, Plane, millis},
@@ -12,6 +13,7 @@ use switchboard_http2::{self as http2, Field, Headers, OpenError, StreamId};
 
 /// A request ID that a client may choose: longer ones, or others than visible ASCII, are replaced.
 const REQUEST_ID_MAX: usize = 128;
+const REQUEST_ID: &[u8] = b"x-request-id";
 /// Headers that are the router's own: a client's are consumed or dropped, never passed on.
 const OWN_HEADERS: &[u8] = b"x-switchboard-";
 /// What is taken off the remaining time before it is passed on, so that the router's own deadline fires first
@@ -28,7 +30,7 @@ impl Plane {
         }
         let mut request = self.take_headers();
         let mut target_header: Option<Box<[u8]>> = None;
-        let mut request_id: Option<Box<[u8]>> = None;
+        let mut has_id = false;
         let mut timeout_ms = None;
         let mut encoding = Encoding::Identity;
         for field in headers.iter() {
@@ -37,11 +39,11 @@ impl Plane {
                     timeout_ms = Some(parse_timeout(field.value));
                     continue;
                 }
-                b"x-request-id" => {
-                    if request_id.is_some() || !is_request_id(field.value) {
+                REQUEST_ID => {
+                    if has_id || !is_request_id(field.value) {
                         continue;
                     }
-                    request_id = Some(field.value.into());
+                    has_id = true;
                 }
                 b"grpc-encoding" => {
                     encoding = match field.value {
@@ -70,11 +72,9 @@ impl Plane {
             }
             request.push_field(field);
         }
-        let request_id = request_id.unwrap_or_else(|| {
-            let id = format!("{:016x}{:016x}", self.rng.next(), self.rng.next()).into_bytes();
-            request.push(b"x-request-id", &id);
-            id.into()
-        });
+        if !has_id {
+            request.push(REQUEST_ID, &new_request_id(&mut self.rng));
+        }
         let method = self.routes.get(request.get(b":path").unwrap_or_default()).cloned();
         let deadline_ms = match timeout_ms {
             Some(Some(ms)) => self.now_ms.saturating_add(ms),
@@ -100,7 +100,6 @@ impl Plane {
             up: None,
             method,
             request,
-            request_id,
             target_header,
             target: None,
             caller: None,
@@ -198,9 +197,9 @@ impl Call {
         now_ms: u64,
     ) -> Result<(StreamId, usize), OpenError> {
         let timeout = self.timeout_field(now_ms);
-        let previous = (self.attempts > 0).then(|| self.attempts.to_string());
+        let previous = (self.attempts > 0).then(|| Decimal::new(self.attempts.into(), b""));
         let end = self.client_done && self.held.is_empty();
-        let fields = forwarded(&self.request, timeout.as_deref(), previous.as_deref());
+        let fields = forwarded(&self.request, timeout.as_ref(), previous.as_ref());
         let stream = http2.open(fields, end, key)?;
         let pending = match self.held.is_empty() {
             true => 0,
@@ -210,28 +209,64 @@ impl Call {
     }
 
     /// The time left for `grpc-timeout`; `None` if the call has no deadline.
-    fn timeout_field(&self, now_ms: u64) -> Option<String> {
+    fn timeout_field(&self, now_ms: u64) -> Option<Decimal> {
         if self.deadline_ms == u64::MAX {
             return None;
         }
         let left_ms = self.deadline_ms.saturating_sub(now_ms).saturating_sub(TIMEOUT_OFFSET_MS).max(1);
         // At most eight digits: milliseconds reach for 27 hours, seconds for three years.
-        Some(if left_ms < 100_000_000 {
-            format!("{left_ms}m")
-        } else {
-            format!("{}S", (left_ms / 1_000).min(99_999_999))
+        Some(match left_ms < 100_000_000 {
+            true => Decimal::new(left_ms, b"m"),
+            false => Decimal::new((left_ms / 1_000).min(99_999_999), b"S"),
         })
     }
+
+    /// Its `x-request-id`.
+    pub(crate) fn request_id(&self) -> &[u8] {
+        self.request.get(REQUEST_ID).unwrap_or_default()
+    }
+}
+
+/// A number as text, with at most one letter behind it.
+struct Decimal {
+    text: [u8; 21],
+    start: usize,
+}
+
+impl Decimal {
+    fn new(mut number: u64, unit: &[u8]) -> Self {
+        let mut text = [0; 21];
+        let mut start = text.len() - unit.len();
+        text[start..].copy_from_slice(unit);
+        loop {
+            start -= 1;
+            text[start] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return Decimal { text, start };
+            }
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
+}
+
+/// 128 random bits in hexadecimal.
+fn new_request_id(rng: &mut Rng) -> [u8; 32] {
+    let bits = u128::from(rng.next()) << 64 | u128::from(rng.next());
+    std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 0xf])
 }
 
 /// The fields of the request for an instance.
 fn forwarded<'a>(
     request: &'a Headers,
-    timeout: Option<&'a str>,
-    previous: Option<&'a str>,
+    timeout: Option<&'a Decimal>,
+    previous: Option<&'a Decimal>,
 ) -> impl Iterator<Item = Field<'a>> {
-    let timeout = timeout.map(|value| Field::new(b"grpc-timeout", value.as_bytes()));
-    let previous = previous.map(|value| Field::new(b"grpc-previous-rpc-attempts", value.as_bytes()));
+    let timeout = timeout.map(|value| Field::new(b"grpc-timeout", value.bytes()));
+    let previous = previous.map(|value| Field::new(b"grpc-previous-rpc-attempts", value.bytes()));
     request.iter().chain(timeout).chain(previous)
 }
 
@@ -298,6 +333,18 @@ mod tests {
         ] {
             assert_eq!(parse_timeout(text.as_bytes()), ms, "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_and_request_ids_are_written_in_full() {
+        for (number, unit, text) in
+            [(0, "", "0"), (7, "m", "7m"), (29_995, "m", "29995m"), (u64::MAX, "S", "18446744073709551615S")]
+        {
+            assert_eq!(Decimal::new(number, unit.as_bytes()).bytes(), text.as_bytes());
+        }
+        let (mut rng, mut same) = (Rng::new(5), Rng::new(5));
+        let text = format!("{:016x}{:016x}", same.next(), same.next());
+        assert_eq!(new_request_id(&mut rng), text.as_bytes());
     }
 
     #[test]

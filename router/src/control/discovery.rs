@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    directory::{Clock, Directory, Service, Usage},
+    directory::{Clock, Directory, Usage},
     link::{Lookup, Update, WorkerLink},
     plane::millis,
 };
@@ -137,7 +137,7 @@ pub(crate) struct Discovery {
     asking: HashSet<Lookup>,
     missing: Cache<Lookup, Nearest>,
     entries: HashMap<Arc<str>, Entry>,
-    grpc: HashMap<Arc<str>, Arc<str>>,
+    grpc: foldhash::HashMap<Arc<str>, Arc<str>>,
     catalog: Names,
     rescan: Rescan,
     watches: HashMap<Arc<str>, Watch>,
@@ -172,7 +172,7 @@ impl Discovery {
             tasks: JoinSet::new(),
             asking: HashSet::new(),
             entries: HashMap::new(),
-            grpc: HashMap::new(),
+            grpc: foldhash::HashMap::default(),
             catalog: Names::default(),
             rescan: Rescan::default(),
             watches: HashMap::new(),
@@ -421,7 +421,7 @@ impl Discovery {
         self.publish_at = None;
         if self.differs() {
             self.counters.snapshots.fetch_add(1, Relaxed);
-            let services: HashMap<Arc<str>, Arc<Service>> =
+            let services =
                 self.entries.iter().map(|(name, entry)| (name.clone(), entry.service.clone())).collect();
             let next = Arc::new(Directory { services, grpc_services: self.grpc.clone() });
             self.retired.push(std::mem::replace(&mut self.directory, next));

@@ -5,10 +5,8 @@ use super::{
     served::{BROKEN, Counted},
 };
 use crate::{directory::Load, policy::Stage};
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError},
-};
+use foldhash::HashMap;
+use std::sync::{Arc, PoisonError};
 
 /// A call that has ended.
 #[derive(Debug)]
@@ -46,11 +44,11 @@ pub(crate) struct Recorder {
 impl Recorder {
     pub(crate) fn new() -> Self {
         Recorder {
-            counts: HashMap::new(),
-            failures: HashMap::new(),
-            rejections: HashMap::new(),
-            durations: HashMap::new(),
-            instances: HashMap::new(),
+            counts: HashMap::default(),
+            failures: HashMap::default(),
+            rejections: HashMap::default(),
+            durations: HashMap::default(),
+            instances: HashMap::default(),
             none: "none".into(),
             other: "other".into(),
         }

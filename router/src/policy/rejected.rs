@@ -70,7 +70,7 @@ impl Plane {
             id: id.map(Into::into),
             method: call.path().into(),
             source: self.source_of(key),
-            request_id: call.request_id.clone(),
+            request_id: call.request_id().into(),
             passed_over,
         };
         self.command(Command::Notice(Box::new(Notice::Refused(refused))));
@@ -86,7 +86,7 @@ impl Plane {
             id: id.into(),
             method: call.path().into(),
             source: self.source_of(key),
-            request_id: call.request_id.clone(),
+            request_id: call.request_id().into(),
         };
         self.command(Command::Notice(Box::new(Notice::Audited(audited))));
     }

@@ -1,7 +1,7 @@
 //! Header lists to octets: the sending end of one direction.
 //!
-//! What is in a table goes out as an index. What is not goes out as a literal, Huffman-coded where that is shorter, and
-//! what becomes of it in the table depends on its name (see `known_names`):
+//! What is in a table goes out as an index. What is not goes out as a literal, Huffman-coded where that is shorter and the
+//! value may repeat, and what becomes of it in the table depends on its name (see `known_names`):
 //!
 //! - most fields are inserted, `:path` among them: a mesh has few distinct methods;
 //! - names with a new value in every call are not, lest they evict what repeats. Only the first of such a name is
@@ -109,7 +109,7 @@ impl Encoder {
                 if name_index == 0 && self.fits(field, MAX_NAME_SHARE) {
                     self.insert(name_index, name_hash, field, out);
                 } else {
-                    literal(Literal::NotIndexed, name_index, field, out);
+                    unique(name_index, field, out);
                 }
             }
             Indexing::Never => {
@@ -146,6 +146,17 @@ fn find_static(first: usize, field: Field<'_>) -> Option<usize> {
     let entries = ENTRIES.get(first.checked_sub(1)?..)?;
     let same_name = entries.iter().take_while(|entry| entry.name() == field.name);
     same_name.map(|entry| entry.value()).position(|value| value == field.value).map(|at| first + at)
+}
+
+/// A literal whose value is new in every call, as it is: coding it would save a quarter of some thirty octets, and cost both
+/// ends more than all the rest of the block.
+fn unique(name_index: usize, field: Field<'_>, out: &mut Vec<u8>) {
+    integer::encode(name_index, 4, 0x00, out);
+    if name_index == 0 {
+        string(field.name, out);
+    }
+    integer::encode(field.value.len(), 7, 0, out);
+    out.extend_from_slice(field.value);
 }
 
 fn literal(kind: Literal, name_index: usize, field: Field<'_>, out: &mut Vec<u8>) {
