@@ -5,6 +5,7 @@
 
 mod backend;
 mod check;
+mod contender;
 mod growth;
 mod load;
 mod proxy;
@@ -34,6 +35,7 @@ enum Command {
     Check(check::Args),
 }
 
+#[expect(clippy::print_stderr, reason = "errors are for the terminal")]
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Load(args) => load::run(args),

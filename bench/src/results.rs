@@ -1,7 +1,10 @@
 //! What `run` measured: the shape of `bench/results.json`.
 
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -14,6 +17,44 @@ pub(crate) struct Results {
     pub(crate) growth: BTreeMap<String, Growth>,
 }
 
+impl Results {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read or is of another shape.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}; `switchboard-bench run` writes it", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is no file of results", path.display()))
+    }
+
+    /// Writes a file, in one step.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        let beside = path.with_extension("json.new");
+        fs::write(&beside, text)
+            .and_then(|()| fs::rename(&beside, path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// What could not be measured and why, a line each.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let of = |(name, scenario): (&String, &Scenario)| {
+            let failed = scenario
+                .contenders
+                .iter()
+                .filter_map(|(contender, it)| Some((contender, it.failed.as_ref()?)));
+            failed
+                .map(|(contender, reason)| format!("{contender} under {name}: {reason}"))
+                .collect::<Vec<_>>()
+        };
+        self.scenarios.iter().flat_map(of).collect()
+    }
+}
+
 /// Where and how it was measured.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Meta {
@@ -22,11 +63,20 @@ pub(crate) struct Meta {
     pub(crate) machine: String,
     pub(crate) kernel: String,
     pub(crate) cores: usize,
+    /// Of this repository, with a plus if files were changed since.
+    #[serde(default)]
+    pub(crate) commit: String,
     pub(crate) command: String,
     pub(crate) rounds: usize,
     /// Length of one measured window, seconds.
     pub(crate) seconds: f64,
+    /// Load before each window, seconds.
+    #[serde(default)]
+    pub(crate) warmup: f64,
     pub(crate) quick: bool,
+    /// The machine's one-minute load before the start: above 0.5 something else was running.
+    #[serde(default)]
+    pub(crate) load: Option<f64>,
     /// Version line by contender.
     pub(crate) versions: BTreeMap<String, String>,
 }
@@ -73,4 +123,44 @@ pub(crate) struct Growth {
     pub(crate) unit: String,
     /// Points (x, y) by contender.
     pub(crate) series: BTreeMap<String, Vec<(f64, f64)>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results() -> Results {
+        let measured = Figures { cpu_us: Some(2.5), rps: 1e5, ratio: Some(1.0), ..Figures::default() };
+        let missing = Figures { failed: Some("no nginx on this machine".to_owned()), ..Figures::default() };
+        let contenders = [("router".to_owned(), measured), ("nginx".to_owned(), missing)].into();
+        let scenario = Scenario { title: "Unary".to_owned(), unit: "call".to_owned(), contenders };
+        let series = [("router".to_owned(), vec![(1.0, 2.5), (1e5, 2.6)])].into();
+        let growth = Growth { title: "Services".to_owned(), series, ..Growth::default() };
+        Results {
+            meta: Meta { rounds: 5, load: Some(0.1), ..Meta::default() },
+            scenarios: [("unary-8x32".to_owned(), scenario)].into(),
+            growth: [("services".to_owned(), growth)].into(),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.json");
+        results().save(&path).unwrap();
+        let read = Results::load(&path).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(results()).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_its_reason() {
+        assert_eq!(results().failures(), ["nginx under unary-8x32: no nginx on this machine"]);
+    }
+
+    #[test]
+    fn another_file_is_named_in_the_error() {
+        let error = Results::load(Path::new("/nowhere/results.json")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/results.json"), "{error}");
+    }
 }
