@@ -4,9 +4,12 @@ COMPOSE ?= $(shell command -v docker-compose || echo docker compose)
 CONSUL_HTTP_ADDR ?= http://127.0.0.1:8500
 STATS_ADDR ?= http://127.0.0.1:8404
 PYTHON_OUT ?= target/python
+RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
+# Where `make bench` writes.
+OUT ?= bench
 
 .DEFAULT_GOAL := help
-.PHONY: help tools test fmt clippy docs rust e2e compose chaos dev proto-compile up down ps logs scale-all \
+.PHONY: help tools test fmt clippy docs rust e2e compose chaos bench bench-tools dev proto-compile up down ps logs scale-all \
         consul-check ui-consul ui-haproxy clean
 
 help: ## List the targets
@@ -43,6 +46,21 @@ chaos: tools ## Break a whole mesh in every way under 2,000 calls/s and print wh
 
 compose: ## Check docker-compose.yml without an engine
 	@.ci/test.sh tools compose
+
+# --- what it costs -------------------------------------------------------------------------------------------
+
+bench-tools: ## Install what the bench compares with: HAProxy, nginx, Envoy, and Consul
+	@bench/install.sh
+
+bench: bench-tools ## Measure what a call costs beside the peers, write bench/RESULTS.md (QUICK=1: three minutes)
+	cargo build --locked --release -p switchboard-router -p switchboard-bench
+	@SWITCHBOARD_BENCH_COMMAND="make bench$(if $(QUICK), QUICK=1)"; export SWITCHBOARD_BENCH_COMMAND; \
+	bench=$(RELEASE)/switchboard-bench; quick="$(if $(QUICK),--quick)"; missing=0; \
+	$$bench run $$quick --out $(OUT) || { missing=$$?; [ $$missing -eq 3 ] || exit $$missing; }; \
+	$$bench growth $$quick --results $(OUT)/results.json || exit $$?; \
+	$$bench report --results $(OUT)/results.json --out $(OUT) $(if $(QUICK),,--readme README.md) || exit $$?; \
+	[ $$missing -eq 0 ] || echo "bench: some contender is missing in the results, see above" >&2; \
+	exit $$missing
 
 # --- work ----------------------------------------------------------------------------------------------------
 
