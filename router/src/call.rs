@@ -24,6 +24,7 @@ mod park;
 mod request;
 mod retry;
 mod room;
+mod search;
 
 pub(crate) use hedge::{Attempt, Delay};
 pub(crate) use park::is_full;
@@ -36,7 +37,7 @@ use crate::{
     directory::{Endpoint, Limits, Load, Strategy},
     error::Error,
     link::Lookup,
-    peek::Peek,
+    peek::Search,
     plane::{CallKey, Command, ConnKey, Plane, millis},
     policy::Caller,
     route::{self, MethodRoute, Target},
@@ -69,7 +70,7 @@ pub(crate) struct Call {
     /// The request headers as they will be forwarded, without `grpc-timeout`.
     pub(crate) request: Headers,
     /// Value of `x-switchboard-target`, if it was sent.
-    target_header: Option<Box<[u8]>>,
+    pub(crate) target_header: Option<Box<[u8]>>,
     pub(crate) target: Option<Target>,
     /// Who makes it; `None` while nobody is asked.
     pub(crate) caller: Option<Arc<Caller>>,
@@ -80,9 +81,9 @@ pub(crate) struct Call {
     /// The Consul service, once it is known.
     pub(crate) service: Option<Arc<str>>,
     /// Reads the first message for the ID, and watches the rest of it.
-    pub(crate) peek: Option<Box<Peek>>,
+    pub(crate) search: Search,
     /// The affinity key.
-    affinity: Box<[u8]>,
+    pub(crate) affinity: Box<[u8]>,
     /// It came in a header that the service chose.
     by_header: bool,
     /// Parked because no instance that may have it takes another stream.
@@ -239,8 +240,16 @@ impl Plane {
     /// Routes a call by its first message, as soon as that says enough.
     pub(crate) fn route(&mut self, key: CallKey) {
         let Some(call) = self.calls.get_mut(key) else { return };
-        let (Some(method), Some(peek)) = (&call.method, &call.peek) else { return };
-        if !peek.is_decided() {
+        if call.target.is_some() {
+            return self.proceed(key);
+        }
+        let Some(method) = &call.method else { return };
+        let peek = match &call.search {
+            Search::Over => return,
+            Search::Under(peek) => Some(peek).filter(|peek| peek.is_decided()),
+            Search::Due(..) => None,
+        };
+        let Some(peek) = peek else {
             if call.client_done {
                 self.fail(key, Error::no_message());
             } else if call.patience_ms == u64::MAX {
@@ -249,12 +258,12 @@ impl Plane {
                 self.set_call_timer(key);
             }
             return;
-        }
+        };
         let target =
             route::decide_by_message(method, call.target_header.as_deref(), peek.id(), peek.id_too_long());
         call.affinity = peek.affinity().into();
         if peek.is_done() {
-            call.peek = None;
+            call.search = Search::Over;
         }
         match target {
             Err(error) => self.fail(key, error),

@@ -7,7 +7,6 @@
 
 use crate::{
     call::Phase,
-    error::Error,
     keepalive::{self, Check},
     observe::Outcome,
     plane::{CallKey, Conn, ConnKey, Next, Plane, Side, millis},
@@ -136,14 +135,8 @@ impl Plane {
         if let Err(error) = call.check_request_length() {
             return (Next::Fail { call: key, error: Box::new(error) }, padding);
         }
-        if let Some(peek) = call.peek.as_deref_mut() {
-            match peek.push(data) {
-                Err(error) => {
-                    return (Next::Fail { call: key, error: Box::new(Error::bad_message(error)) }, padding);
-                }
-                Ok(_) if call.phase == Phase::Forwarding && peek.is_done() => call.peek = None,
-                Ok(_) => {}
-            }
+        if let Err(error) = call.look_for_id(data, &mut self.known_ids) {
+            return (Next::Fail { call: key, error: Box::new(error) }, padding);
         }
         let replay_max = self.config.replay_max_bytes as u64;
         match call.up {

@@ -11,7 +11,10 @@
 //! more than was sent is refused, so that a small message cannot keep the thread busy; and so is anything that two
 //! decoders might read differently, such as a second gzip member, which some servers append and others ignore.
 
+mod glance;
 mod scanner;
+
+pub(crate) use glance::glance;
 
 use flate2::write::{GzDecoder, ZlibDecoder};
 use scanner::Scanner;
@@ -74,6 +77,18 @@ enum Body {
     Plain(Scanner),
     Gzip(Box<GzDecoder<Scanner>>),
     Deflate(Box<ZlibDecoder<Scanner>>),
+}
+
+/// How far a call is with the search for its ID.
+#[derive(Debug, Default)]
+pub(crate) enum Search {
+    /// Nothing is looked for, or it is all seen.
+    #[default]
+    Over,
+    /// Nothing came yet.
+    Due(Limits, Encoding),
+    /// The message is being scanned.
+    Under(Box<Peek>),
 }
 
 /// The scanner of one call.

@@ -22,7 +22,7 @@ use crate::{
     link::{AccessRecord, Lookup, Notice, Update},
     observe::{Metrics, Outcome, Recorder},
     policy::{Enforced, Failures},
-    route::RouteTable,
+    route::{KnownIds, RouteTable},
     timers::Timers,
     upstream::{Pool, Upstream},
 };
@@ -131,6 +131,7 @@ pub(crate) struct Plane {
     pub(crate) routes: Arc<RouteTable>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) known_ids: KnownIds,
     /// `None` while every call passes.
     pub(crate) policy: Option<Box<Enforced>>,
     pub(crate) conns: Slab<Option<Box<Conn>>>,
@@ -172,6 +173,7 @@ impl Plane {
             routes,
             metrics,
             directory: Arc::default(),
+            known_ids: KnownIds::default(),
             policy: None,
             conns: Slab::new(),
             calls: Slab::new(),

@@ -6,6 +6,10 @@
 //! the first message, (c) the name of the gRPC service, (d) the router itself. It resolves names only; which
 //! instances there are is the directory's business.
 
+mod known;
+
+pub(crate) use known::KnownIds;
+
 use crate::error::{Error, Reason};
 use foldhash::HashMap;
 use prost_reflect::prost_types::method_options::IdempotencyLevel;

@@ -4,7 +4,7 @@ use super::{Call, Messages, Phase};
 use crate::{
     balance::Rng,
     error::{Error, Reason},
-    peek::{Encoding, Limits, Peek},
+    peek::{Encoding, Limits, Search},
     plane::{CallKey, ConnKey, Plane, millis},
     route::{self, TARGET_HEADER},
 };
@@ -85,14 +85,16 @@ impl Plane {
             }
             None => u64::MAX,
         };
-        let peek = method.as_deref().filter(|method| method.id_field != 0).map(|method| {
-            let limits = Limits {
-                id_field: method.id_field,
-                affinity_field: method.affinity_field,
-                decide_bytes: self.config.peek_max_bytes,
-            };
-            Box::new(Peek::new(limits, encoding))
-        });
+        let search = match &method {
+            Some(method) if method.id_field != 0 => {
+                let (id_field, affinity_field) = (method.id_field, method.affinity_field);
+                Search::Due(
+                    Limits { id_field, affinity_field, decide_bytes: self.config.peek_max_bytes },
+                    encoding,
+                )
+            }
+            _ => Search::Over,
+        };
         self.calls.insert(Call {
             serial: self.next_serial,
             phase: Phase::Reading,
@@ -106,7 +108,7 @@ impl Plane {
             permitted: self.policy.is_none(),
             permit: None,
             service: None,
-            peek,
+            search,
             affinity: Box::default(),
             held: Vec::new(),
             replayable: true,

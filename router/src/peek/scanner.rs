@@ -6,7 +6,7 @@ use std::io::{self, Write};
 /// Longest ID that is captured; anything longer is ill-formed anyway (63 + '@' + version).
 pub(super) const ID_MAX: usize = 256;
 /// Longest affinity key that is captured; longer ones hash by this prefix.
-const AFFINITY_MAX: usize = 1024;
+pub(super) const AFFINITY_MAX: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {

@@ -4,6 +4,7 @@ mod by_dns;
 mod many_names;
 
 use super::*;
+use crate::directory::Service;
 use crate::{control::freshness::Freshness, directory::Endpoint};
 use std::{
     net::SocketAddr,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::control::dns::fake::{Answer, Fake};
+use crate::directory::Service;
 use std::{
     net::SocketAddr,
     sync::{Mutex, atomic::AtomicUsize},
