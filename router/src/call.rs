@@ -175,13 +175,6 @@ impl Call {
         self.target_header.is_none() && self.path().starts_with("/grpc.health.v1.Health/")
     }
 
-    /// Changes the mesh, or asks what only operators may know.
-    pub(crate) fn is_administrative(&self) -> bool {
-        let Some((service, method)) = self.path().rsplit_once('/') else { return false };
-        let registers = service.starts_with("/agentplatform.") && method.starts_with("Register");
-        registers || service.ends_with(".AdminService")
-    }
-
     /// The body can no longer be sent a second time.
     pub(crate) fn forget_replay(&mut self) {
         self.replayable = false;

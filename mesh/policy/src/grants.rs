@@ -25,6 +25,13 @@ use crate::{Mode, Policy, Principal};
 /// The ID of the router's own methods.
 pub const ROUTER_ID: &str = "router";
 
+/// Whether a call of `path` (`/pkg.Service/Method`) of the client ID `id` changes the mesh, or asks what only operators
+/// may know: the calls that rules 5 and 6 above are about.
+pub fn is_administrative(id: &str, path: &str) -> bool {
+    let call = Call::of(id, without_query(path));
+    call.registers || call.administers
+}
+
 /// What one principal may do: the rules that speak of it, and its built-in rights. Immutable.
 #[derive(Debug, Clone)]
 pub struct Grants {

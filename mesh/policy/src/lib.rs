@@ -37,7 +37,7 @@ pub use error::Error;
 #[cfg(feature = "fetch")]
 pub use fetch::fetch;
 pub use governor::clock::FakeRelativeClock;
-pub use grants::{Grants, ROUTER_ID};
+pub use grants::{Grants, ROUTER_ID, is_administrative};
 pub use jwks::MAX_JWKS_BYTES;
 pub use jwks_url::Refresh;
 pub use limit_settings::{Dimension, Limit, LimitSettings};

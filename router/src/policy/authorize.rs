@@ -9,7 +9,7 @@ use crate::{
     plane::{CallKey, Plane},
     route::Target,
 };
-use switchboard_policy::{ROUTER_ID, Reason};
+use switchboard_policy::{ROUTER_ID, Reason, is_administrative};
 use switchboard_registry::ClientId;
 
 impl Plane {
@@ -48,7 +48,7 @@ impl Plane {
         let Some(caller) = call.caller.clone() else { return Ok(()) };
         let decision = caller.grants.decide(id, call.path());
         let (allowed, reason) = (decision.allowed, decision.reason);
-        if call.is_administrative() && caller.principal.is_some() {
+        if caller.principal.is_some() && is_administrative(id, call.path()) {
             self.audit(key, id, decision);
         }
         if !allowed {

@@ -156,6 +156,8 @@ fn the_router_s_own_methods_and_administration_need_their_roles() {
             ("anna", ADMIN, "echo-agent", false),
             ("olga", ADMIN, "echo-agent", false),
             ("bob", ADMIN, "echo-agent", false),
+            // Without a package.
+            ("bob", "/AdminService/SetLimits", "echo-agent", false),
             ("ada", ADMIN, "echo-agent", true),
             ("olga", "/agentplatform.AdminService/ListLimits", "echo-agent", true),
         ] {

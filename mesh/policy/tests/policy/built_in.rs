@@ -1,6 +1,6 @@
 //! The rights that hold without a file: those of the roles, and of callers that proved nothing.
 
-use switchboard_policy::{Mode, Policy, Reason};
+use switchboard_policy::{Mode, Policy, Reason, is_administrative};
 
 use crate::*;
 
@@ -88,4 +88,28 @@ fn words_of_reasons_are_labels() {
     words.sort_unstable();
     words.dedup();
     assert_eq!(words.len(), count);
+}
+
+#[test]
+fn what_needs_a_role_is_administration_whatever_it_hides_behind() {
+    for (id, path) in [
+        ("router", REGISTER_AGENT),
+        ("echo-agent", REGISTER_AGENT),
+        ("router", "/shop.Users/RegisterUser"),
+        ("echo-agent", STOP),
+        ("router", GET),
+        ("router", "/AdminService/Stop"),
+        ("router", "/x.AdminService/Stop?/x.Other/Get"),
+    ] {
+        assert!(is_administrative(id, path), "{id} {path}");
+    }
+    for (id, path) in [
+        ("router", LIST_AGENTS),
+        ("router", HEALTH),
+        ("echo-agent", EXECUTE_TASK),
+        ("shop-tool", "/shop.Users/RegisterUser"),
+        ("echo-agent", "/x.NoAdminService/Stop"),
+    ] {
+        assert!(!is_administrative(id, path), "{id} {path}");
+    }
 }
