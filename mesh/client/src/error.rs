@@ -169,7 +169,9 @@ impl Error {
             (Self::Endpoint { endpoint, .. }, _) if endpoint.trim().starts_with("https://") => {
                 "name the authorities of the router's certificate with --ca or SWITCHBOARD_CA"
             }
-            (Self::Status(answer), Code::Unknown | Code::Internal) if answer.hung_up.is_some() => {
+            (Self::Status(answer), Code::Unknown | Code::Internal | Code::Cancelled)
+                if answer.hung_up.is_some() =>
+            {
                 answer.hung_up.unwrap_or_default()
             }
             (Self::Tls(_) | Self::Token { .. } | Self::Setting { .. }, _) => {
@@ -232,6 +234,10 @@ impl Error {
             if error.is::<tonic::ConnectError>() {
                 return Self::connect(endpoint, error, None);
             }
+            // tonic makes PERMISSION_DENIED of it, as if somebody had judged the call.
+            if endpoint.starts_with("http://") && is_told_to_speak_tls(error) {
+                return Self::connect(endpoint, error, Some(TlsFailure::TlsOnly));
+            }
             if error.is::<tonic::TimeoutExpired>() {
                 return Self::Deadline { after: deadline.unwrap_or_default() };
             }
@@ -248,7 +254,7 @@ impl Error {
         let (info, retry_delay) = (details.error_info(), details.retry_after());
         let hung_up = std::error::Error::source(&status).map(|_| {
             if endpoint.starts_with("http://") {
-                "try again; if the port speaks TLS, call https:// with --ca or SWITCHBOARD_CA"
+                "try again; if this port speaks TLS, use https:// and --ca FILE, or SWITCHBOARD_CA"
             } else {
                 "try again; if it stays so, the server refuses our certificate, or wants one: --cert and --key"
             }
@@ -294,6 +300,12 @@ impl Error {
     }
 }
 
+/// What the router says in HTTP/2 to a client that speaks in clear to a port of TLS (RFC 9113, section 7).
+fn is_told_to_speak_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let reason = error.downcast_ref::<h2::Error>().and_then(h2::Error::reason);
+    reason == Some(h2::Reason::INADEQUATE_SECURITY)
+}
+
 /// The innermost error of a chain in words: the part a person can act on.
 pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
@@ -321,6 +333,7 @@ fn mend(failure: &TlsFailure) -> String {
             );
         }
         TlsFailure::NotTls => "call the port as http://, or switch TLS on at the server",
+        TlsFailure::TlsOnly => "use https:// and --ca FILE, or SWITCHBOARD_CA",
         TlsFailure::NoHttp2 => "check the address: gRPC needs HTTP/2",
         TlsFailure::CertificateRequired => {
             "show a certificate with --cert and --key, or SWITCHBOARD_CERT and SWITCHBOARD_KEY"

@@ -174,7 +174,7 @@ pub(crate) fn handshake_reason(error: &reqwest::Error) -> Option<&'static str> {
             "it wants a client certificate and got none that is good: set CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY to one \
              of an authority that Consul trusts and that has not expired"
         }
-        TlsFailure::NoHttp2 | TlsFailure::Other(_) => "the handshake failed",
+        TlsFailure::TlsOnly | TlsFailure::NoHttp2 | TlsFailure::Other(_) => "the handshake failed",
     })
 }
 

@@ -19,6 +19,8 @@ pub enum TlsFailure {
     WrongName(Vec<String>),
     /// The other side does not speak TLS.
     NotTls,
+    /// The other side speaks TLS only, and we spoke in clear.
+    TlsOnly,
     /// The other side speaks TLS, but not HTTP/2.
     NoHttp2,
     /// The server demands a certificate of us.
@@ -37,6 +39,7 @@ impl fmt::Display for TlsFailure {
             Self::NotYetValid => "the server's certificate is not valid yet",
             Self::WrongName(_) => "the server's certificate was made for another name",
             Self::NotTls => "the other side does not speak TLS",
+            Self::TlsOnly => "this port speaks TLS",
             Self::NoHttp2 => "the other side speaks TLS, but not HTTP/2",
             Self::CertificateRequired => "the server demands a certificate",
             Self::CertificateRefused => "the server refuses our certificate",
@@ -57,7 +60,8 @@ pub fn chain(error: &dyn StdError) -> String {
 }
 
 impl TlsFailure {
-    /// Finds the failure in an error and its causes; `None` if TLS has no part in it.
+    /// Finds the failure in an error and its causes; `None` if TLS has no part in it. [`TlsFailure::TlsOnly`] is not
+    /// found here: only HTTP/2 can say so.
     pub fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {

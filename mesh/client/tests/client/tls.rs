@@ -8,6 +8,8 @@ use std::time::Duration;
 use switchboard_client::{Client, ClientTls, Config, Error, TlsFailure};
 use switchboard_transport::authority::{Authority, Subject};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use crate::scripted::Scripted;
@@ -116,6 +118,34 @@ async fn a_port_that_wants_tls_is_guessed_from_how_it_hangs_up() {
     let client = Client::connect_lazy(address.to_string()).unwrap();
     let error = client.execute("echo-agent", "x", NONE).await.unwrap_err();
     assert!(error.next_step().is_some_and(|step| step.contains("https://")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_router_s_port_of_tls_says_so() {
+    const HEADERS: u8 = 1;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::connect_lazy(listener.local_addr().unwrap().to_string()).unwrap();
+    let router = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        // The preface, and frames until the call's headers.
+        socket.read_exact(&mut [0; 24]).await.unwrap();
+        let mut head = [0; 9];
+        while head[3] != HEADERS {
+            socket.read_exact(&mut head).await.unwrap();
+            let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+            socket.read_exact(&mut vec![0; length]).await.unwrap();
+        }
+        // SETTINGS, and GOAWAY with INADEQUATE_SECURITY.
+        socket.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        socket.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12]).await.unwrap();
+        socket
+    };
+    let (result, _socket) = tokio::join!(client.execute("echo-agent", "x", NONE), router);
+    let error = result.unwrap_err();
+    assert_eq!(error.tls_failure(), Some(&TlsFailure::TlsOnly), "{error:?}");
+    assert_eq!(error.code(), tonic::Code::Unavailable);
+    assert!(error.to_string().contains("this port speaks TLS"), "{error}");
+    assert!(error.next_step().unwrap().contains("use https:// and --ca FILE"), "{error:?}");
 }
 
 #[tokio::test]
