@@ -12,32 +12,11 @@ use switchboard_http2::frame as http2;
 /// What may be under way between a producer and a reader that stopped: the stream windows of three HTTP/2
 /// connections' ends at 1 MiB each, the router's output and its replay buffer.
 const UNDER_WAY_MAX: usize = 4 << 20;
-const CHUNK: usize = 10_000;
-
-/// A backend that sends without end and counts what it could send; other methods are echoed.
-async fn producer() -> (Backend, Arc<AtomicUsize>) {
-    let sent = Arc::new(AtomicUsize::new(0));
-    let count = sent.clone();
-    let backend = Backend::start(move |mut call: Incoming| {
-        let count = count.clone();
-        async move {
-            if call.head.uri.path() == EXECUTE_TASK {
-                return call.echo("echo").await;
-            }
-            let mut out = call.begin(&[]);
-            while out.send(&[7; CHUNK]).await.is_ok() {
-                count.fetch_add(CHUNK, SeqCst);
-            }
-        }
-    })
-    .await;
-    (backend, sent)
-}
 
 #[test]
 fn a_client_that_does_not_read_stops_the_producer_and_no_other_call() {
     run(async {
-        let (backend, sent) = producer().await;
+        let (backend, sent) = Backend::producer(None).await;
         let router = TestRouter::start().await;
         router.set("agent-echo", &[backend.addr]);
         // 64 KiB windows.
@@ -66,7 +45,7 @@ fn a_client_that_does_not_read_stops_the_producer_and_no_other_call() {
 #[test]
 fn other_streams_of_the_same_client_go_on_while_one_is_not_read() {
     run(async {
-        let (backend, sent) = producer().await;
+        let (backend, sent) = Backend::producer(None).await;
         let router = TestRouter::start().await;
         router.set("agent-echo", &[backend.addr]);
         let client = Client::with(router.addr, |builder| {
@@ -95,7 +74,7 @@ fn other_streams_of_the_same_client_go_on_while_one_is_not_read() {
 #[test]
 fn a_client_that_does_not_even_read_its_socket_stops_only_itself() {
     run(async {
-        let (backend, sent) = producer().await;
+        let (backend, sent) = Backend::producer(None).await;
         let router = TestRouter::start().await;
         router.set("agent-echo", &[backend.addr]);
         let mut wire = Wire::client(router.addr).await;

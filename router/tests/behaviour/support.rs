@@ -8,7 +8,7 @@ mod router;
 pub(crate) mod tls;
 mod wire;
 
-pub(crate) use backend::{Backend, Incoming};
+pub(crate) use backend::{Backend, CHUNK, Incoming};
 pub(crate) use client::{Answer, Call, Client, Response};
 pub(crate) use grpc::{Gone, frame, task, tool};
 pub(crate) use policy::{PolicyFiles, bearer};

@@ -1,6 +1,9 @@
 //! A backend that follows a script: each stream is given to the test's own function.
 
-use super::grpc::{self, Gone, Messages, fields, frame};
+use super::{
+    EXECUTE_TASK,
+    grpc::{self, Gone, Messages, fields, frame},
+};
 use bytes::Bytes;
 use h2::{
     Reason, SendStream,
@@ -28,6 +31,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 type Handler = Arc<dyn Fn(Incoming) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Bytes of each message of [`Backend::producer`].
+pub(crate) const CHUNK: usize = 10_000;
 
 /// A running backend. Dropping it ends it like a crash.
 pub(crate) struct Backend {
@@ -60,6 +66,30 @@ impl Backend {
     /// Starts a backend that answers `ExecuteTask` with `<name>: <input>`.
     pub(crate) async fn echo(name: &'static str) -> Self {
         Self::start(move |call| call.echo(name)).await
+    }
+
+    /// Starts a backend, with TLS if it is given any, that sends without end and counts what it could send; `ExecuteTask`
+    /// is echoed.
+    pub(crate) async fn producer(tls: Option<Arc<ServerConfig>>) -> (Self, Arc<AtomicUsize>) {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = sent.clone();
+        let produce = move |mut call: Incoming| {
+            let count = count.clone();
+            async move {
+                if call.head.uri.path() == EXECUTE_TASK {
+                    return call.echo("echo").await;
+                }
+                let mut out = call.begin(&[]);
+                while out.send(&[7; CHUNK]).await.is_ok() {
+                    count.fetch_add(CHUNK, SeqCst);
+                }
+            }
+        };
+        let backend = match tls {
+            Some(tls) => Self::secure(tls, produce).await,
+            None => Self::start(produce).await,
+        };
+        (backend, sent)
     }
 
     /// Starts a backend with HTTP/2 settings of the test's own.

@@ -4,14 +4,10 @@
 
 use crate::support::{tls::*, *};
 use bytes::Bytes;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
-};
+use std::sync::atomic::Ordering::SeqCst;
 use switchboard_proto::agentplatform::TaskResponse;
 use switchboard_transport::{ClientAuth, authority::Subject};
 
-const CHUNK: usize = 10_000;
 /// As in `back_pressure.rs`, and the kernel's buffers.
 const UNDER_WAY_MAX: usize = 20 << 20;
 
@@ -82,30 +78,10 @@ async fn grpc_send(request: &mut h2::SendStream<Bytes>, message: &[u8]) {
     }
 }
 
-/// A backend that sends without end and counts what it could send; other methods are echoed.
-async fn producer() -> (Backend, Arc<AtomicUsize>) {
-    let sent = Arc::new(AtomicUsize::new(0));
-    let count = sent.clone();
-    let backend = Backend::secure(PKI.server("agent-echo", ClientAuth::None), move |mut call: Incoming| {
-        let count = count.clone();
-        async move {
-            if call.head.uri.path() == EXECUTE_TASK {
-                return call.echo("echo").await;
-            }
-            let mut out = call.begin(&[]);
-            while out.send(&[7; CHUNK]).await.is_ok() {
-                count.fetch_add(CHUNK, SeqCst);
-            }
-        }
-    })
-    .await;
-    (backend, sent)
-}
-
 #[test]
 fn a_client_that_does_not_even_read_its_socket_costs_its_windows_and_stops_nobody() {
     run(async {
-        let (backend, sent) = producer().await;
+        let (backend, sent) = Backend::producer(Some(PKI.server("agent-echo", ClientAuth::None))).await;
         let router = secure_router(|_| {}).await;
         router.set("agent-echo", &[backend.addr]);
         let socket = handshake(router.addr, PKI.client(None)).await.unwrap();
@@ -152,7 +128,7 @@ fn a_client_that_does_not_even_read_its_socket_costs_its_windows_and_stops_nobod
 #[test]
 fn a_stream_that_is_not_read_stops_its_producer_and_goes_on_when_it_is() {
     run(async {
-        let (backend, sent) = producer().await;
+        let (backend, sent) = Backend::producer(Some(PKI.server("agent-echo", ClientAuth::None))).await;
         let router = secure_router(|_| {}).await;
         router.set("agent-echo", &[backend.addr]);
         let client = Client::secure(router.addr, PKI.client(None)).await;
