@@ -3,11 +3,14 @@
 //! `run` starts every contender on this machine and writes the tables; the other subcommands are its parts, each a
 //! process of its own so that its CPU time can be read.
 
+mod alarm;
 mod backend;
 mod check;
 mod contender;
 mod growth;
+mod link;
 mod load;
+mod message;
 mod proxy;
 mod report;
 #[allow(dead_code, reason = "its users come with the next steps")]
