@@ -60,6 +60,8 @@ pub(crate) fn http2_config() -> http2::Config {
         stream_window: 1 << 20,
         connection_window: 16 << 20,
         max_concurrent_streams: 100_000,
+        // A streamed message is a frame, as it comes from grpc-go and grpc-java.
+        join_data: false,
         resets_per_second: MANY,
         resets_burst: MANY,
         pings_per_second: MANY,

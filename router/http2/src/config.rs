@@ -27,6 +27,10 @@ pub struct Config {
     pub max_continuation_frames: u32,
     /// Output bytes above which DATA waits in its stream instead of entering the output.
     pub output_high_water: usize,
+    /// DATA joins the stream's frame that is last in the output: peers pay per frame, and some count small ones as an
+    /// attack. Without it every [`Connection::send_data`](crate::Connection::send_data) begins a frame, as the servers of
+    /// most gRPC libraries do with every message.
+    pub join_data: bool,
     /// RST_STREAM frames a client may send, or make us send, per second (CVE-2023-44487, CVE-2025-8671).
     pub resets_per_second: u32,
     /// Burst of the same.
@@ -67,6 +71,7 @@ impl Default for Config {
             // 32 frames of the smallest maximum are 512 KiB, beyond any accepted block.
             max_continuation_frames: 32,
             output_high_water: 256 << 10,
+            join_data: true,
             // Twice the rate of a client that cancels 100 calls per second, and all streams at once, twice.
             resets_per_second: 200,
             resets_burst: 2048,

@@ -138,7 +138,7 @@ impl Connection {
         let mut connection = Self {
             role,
             failed: None,
-            output: Output::default(),
+            output: Output::new(config.join_data),
             streams: Streams::default(),
             limits: Limits::new(&config),
             preface_pending: role == Role::Server,

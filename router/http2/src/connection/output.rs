@@ -15,6 +15,8 @@ pub(super) const DATA_FRAME_MAX: usize = 16 << 10;
 pub(super) struct Output {
     buf: Vec<u8>,
     start: usize,
+    /// DATA never joins a frame.
+    apart: bool,
     /// The latest DATA frame.
     latest: DataFrame,
     /// About how many of the bytes are answers that the peer alone caused (acknowledgements, refusals).
@@ -31,6 +33,11 @@ struct DataFrame {
 }
 
 impl Output {
+    /// Makes an empty one. `join`: DATA may join the frame before it.
+    pub(super) fn new(join: bool) -> Self {
+        Self { apart: !join, ..Self::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.buf.len() - self.start
     }
@@ -60,6 +67,7 @@ impl Output {
         let latest = self.latest;
         let len = latest.end - latest.start + data.len();
         let grows = latest.stream == stream
+            && !self.apart
             && latest.end == end
             && latest.start >= self.start
             && len <= HEADER_LEN + DATA_FRAME_MAX;

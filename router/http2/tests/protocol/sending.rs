@@ -114,6 +114,20 @@ fn reset_drops_what_is_pending() {
 }
 
 #[test]
+fn messages_have_frames_of_their_own_where_that_is_asked_for() {
+    for (join_data, frames) in [(true, 1), (false, 3)] {
+        let mut script = wide_open(Config { join_data, ..Config::default() });
+        script.request(1, true);
+        script.respond(1, false);
+        script.frames();
+        for _ in 0..3 {
+            script.connection.send_data(1, &[5; 60], false);
+        }
+        assert_eq!(script.frames().len(), frames);
+    }
+}
+
+#[test]
 fn small_pieces_that_wait_leave_in_few_frames() {
     let mut script = Script::against_server();
     script.ok(&settings(&[(setting::INITIAL_WINDOW_SIZE, 0)]));
