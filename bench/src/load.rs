@@ -20,7 +20,7 @@ use std::io::{self, Write};
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let driver = Driver::new(&args)?;
     if args.holds() {
-        return driver.hold();
+        return driver.hold(&args);
     }
     let report = driver.run()?;
     let mut out = io::stdout();

@@ -67,13 +67,18 @@ pub(super) fn take(
             call.check_status(headers, &plans[call.plan]);
             Next::Ended(key)
         }
-        Event::Reset { key, code, .. } => {
-            let Some(call) = calls.get_mut(key) else { return Next::Nothing };
+        // A stream whose call is over may still have a RST_STREAM under way.
+        Event::Reset { stream, key, code } => {
+            let Some(call) = calls.get_mut(key).filter(|call| call.stream == stream) else {
+                return Next::Nothing;
+            };
             call.failed(|| format!("the stream was reset: {code}"));
             Next::Ended(key)
         }
-        Event::StreamError { key, reason, .. } => {
-            let Some(call) = calls.get_mut(key) else { return Next::Nothing };
+        Event::StreamError { stream, key, reason, .. } => {
+            let Some(call) = calls.get_mut(key).filter(|call| call.stream == stream) else {
+                return Next::Nothing;
+            };
             call.failed(|| format!("the target broke HTTP/2: {reason}"));
             Next::Ended(key)
         }
