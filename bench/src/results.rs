@@ -40,18 +40,22 @@ impl Results {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// What could not be measured and why, a line each.
+    /// What could not be measured and why, a line for each reason of a contender.
     pub(crate) fn failures(&self) -> Vec<String> {
-        let of = |(name, scenario): (&String, &Scenario)| {
-            let failed = scenario
-                .contenders
-                .iter()
-                .filter_map(|(contender, it)| Some((contender, it.failed.as_ref()?)));
-            failed
-                .map(|(contender, reason)| format!("{contender} under {name}: {reason}"))
-                .collect::<Vec<_>>()
-        };
-        self.scenarios.iter().flat_map(of).collect()
+        let mut found: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        for (name, scenario) in &self.scenarios {
+            for (contender, figures) in &scenario.contenders {
+                if let Some(reason) = &figures.failed {
+                    found.entry((contender, reason)).or_default().push(name);
+                }
+            }
+        }
+        found
+            .into_iter()
+            .map(|((contender, reason), scenarios)| {
+                format!("{contender} under {}: {reason}", scenarios.join(", "))
+            })
+            .collect()
     }
 }
 

@@ -96,17 +96,16 @@ pub(super) fn version(program: &Path, flag: &str) -> Result<String> {
     Ok(tidy(line))
 }
 
-/// Leaves out what is no version: paths, links, the word itself.
+/// The program's name and its number: `nginx version: nginx/1.22.1` is `nginx 1.22.1`.
 fn tidy(line: &str) -> String {
-    let keep =
-        |word: &&str| !word.starts_with("http") && *word != "-" && *word != "version:" && *word != "version";
-    let words: Vec<_> = line.split_whitespace().filter(keep).collect();
-    words
-        .iter()
-        // Envoy: PATH, then COMMIT/VERSION/Clean/RELEASE/BoringSSL.
-        .map(|word| if word.starts_with('/') { word.rsplit('/').next().unwrap_or(word) } else { word })
-        .collect::<Vec<_>>()
-        .join(" ")
+    let first = line.split_whitespace().next().unwrap_or_default();
+    let name = first.rsplit('/').next().unwrap_or_default();
+    // Envoy: COMMIT/VERSION/Clean/RELEASE/BoringSSL.
+    let mut words = line.split([' ', '/']);
+    match words.find(|word| word.contains('.') && word.starts_with(|first: char| first.is_ascii_digit())) {
+        Some(number) => format!("{name} {number}"),
+        None => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -115,15 +114,11 @@ mod tests {
 
     #[test]
     fn version_lines_are_short() {
-        assert_eq!(tidy("nginx version: nginx/1.22.1"), "nginx nginx/1.22.1");
-        assert_eq!(
-            tidy("/x/_bin/envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL"),
-            "envoy 9e55/1.40.0/Clean/RELEASE/BoringSSL"
-        );
-        assert_eq!(
-            tidy("HAProxy version 2.6.12-1+deb12u3 2025/10/03 - https://haproxy.org/"),
-            "HAProxy 2.6.12-1+deb12u3 2025/10/03"
-        );
+        assert_eq!(tidy("nginx version: nginx/1.22.1"), "nginx 1.22.1");
+        assert_eq!(tidy("/x/envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL"), "envoy 1.40.0");
+        let haproxy = "HAProxy version 2.6.12-1+deb12u3 2025/10/03 - https://haproxy.org/";
+        assert_eq!(tidy(haproxy), "HAProxy 2.6.12-1+deb12u3");
+        assert_eq!(tidy("something else"), "something else");
     }
 
     #[test]

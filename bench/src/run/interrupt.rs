@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the run ends as after an error, so that everything it started is ended too.
+//! Ctrl-C, SIGTERM, a closed terminal: the run ends as after an error, so that everything it started is ended too.
 
 use anyhow::{Context, Result, bail};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,18 +7,18 @@ use tokio::signal::unix::{SignalKind, signal};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Catches both signals from now on.
+/// Catches these signals from now on.
 ///
 /// # Errors
 /// The system refuses.
 pub(crate) fn watch() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let (mut interrupt, mut terminate) = {
+    let (mut interrupt, mut terminate, mut hangup) = {
         let _entered = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
     };
     let wait = async move {
-        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hangup.recv() => {} }
         REQUESTED.store(true, Ordering::Relaxed);
     };
     // Lives as long as the process: there is nothing to wait for after the last measurement.

@@ -68,7 +68,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     row("unary-4000rps", "Unary, 4,000 calls per second", Unit::Call, true, "--shape unary --connections 8 --streams 32 --rate 4000"),
     row("headers-8x32", "Unary, 8 x 32, three headers per call that never repeat", Unit::Call, false, "--shape unary --connections 8 --streams 32 --unique-headers 3"),
     row("burst", "Streaming, 8 x 8 calls of 100 messages of 60 bytes at once", Unit::Message, true, BURST),
-    row("paced", "Streaming, 64 streams with a message every 10 ms", Unit::Message, false, "--shape paced --connections 8 --streams 8 --messages 50 --interval-us 10000 --bytes 60"),
+    row("paced", "Streaming, 64 streams with a message every 10 ms", Unit::Message, false, "--shape paced --connections 8 --streams 8 --messages 100 --interval-us 10000 --bytes 60"),
     row("upload-1mb", "Uploads of 1 MB, 4 x 2", Unit::Megabyte, true, UPLOAD_1MB),
     row("download-1mb", "Downloads of 1 MB, 4 x 2", Unit::Megabyte, true, DOWNLOAD_1MB),
     row("upload-10mb", "Uploads of 10 MB, 4 x 1", Unit::Megabyte, false, "--shape upload --connections 4 --streams 1 --bytes 10000000"),
