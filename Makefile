@@ -9,7 +9,8 @@ RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 OUT ?= bench
 
 .DEFAULT_GOAL := help
-.PHONY: help tools test fmt clippy docs rust e2e compose chaos bench bench-tools dev proto-compile up down ps logs scale-all \
+.PHONY: help tools test fmt clippy docs rust e2e compose chaos bench bench-tools bench-check dev proto-compile up down \
+        ps logs scale-all \
         consul-check ui-consul ui-haproxy clean
 
 help: ## List the targets
@@ -43,6 +44,10 @@ chaos: tools ## Break a whole mesh in every way under 2,000 calls/s and print wh
 	cargo build --locked --release --bins -p switchboard-router -p switchboard-chaos \
 	    -p echo-agent -p weather-tool -p itinerary-worker
 	SWITCHBOARD_BIN_DIR="$${CARGO_TARGET_DIR:-target}/release" .venv/bin/python mesh/testkit/chaos/run.py $(ONLY)
+
+bench-check: ## Compare the instructions of the router's hot steps with bench/steps.json (KEEP=1 keeps them)
+	cargo build --locked --release -p switchboard-bench
+	"$${CARGO_TARGET_DIR:-target}/release/switchboard-bench" check $(if $(KEEP),--keep)
 
 compose: ## Check docker-compose.yml without an engine
 	@.ci/test.sh tools compose

@@ -16,6 +16,7 @@ mod report;
 #[allow(dead_code, reason = "its users come with the next steps")]
 mod results;
 mod run;
+mod step;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ enum Command {
     Growth(growth::Args),
     Report(report::Args),
     Check(check::Args),
+    Step(step::Args),
 }
 
 #[expect(clippy::print_stderr, reason = "errors are for the terminal")]
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Growth(args) => growth::run(args),
         Command::Report(args) => report::run(args),
         Command::Check(args) => check::run(args),
+        Command::Step(args) => step::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

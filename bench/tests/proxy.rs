@@ -1,6 +1,6 @@
 //! The small proxies pass calls on whole: metadata, messages, trailers, statuses.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
     io::{BufRead, BufReader},

@@ -16,6 +16,7 @@
 //!
 //! `plane` holds steps 2 to 8 together without sockets, `link` is the way to `control`, the part that may wait:
 //! discovery, the router's own services, the admin port. `error` makes every status. `app` starts and ends it all.
+//! `steps` is there with the feature of that name only: the hot steps for benches.
 
 pub mod app;
 pub mod balance;
@@ -32,6 +33,8 @@ mod peek;
 mod plane;
 pub mod policy;
 pub mod route;
+#[cfg(feature = "steps")]
+pub mod steps;
 mod timers;
 mod upstream;
 pub mod worker;
