@@ -136,12 +136,24 @@ impl Call {
                 }
             }
             Some(status) => {
-                let text = |value| String::from_utf8_lossy(value).into_owned();
-                let message = text(headers.get(b"grpc-message").unwrap_or_default());
-                let status = text(status);
+                let status = String::from_utf8_lossy(status).into_owned();
+                let message = percent_decoded(headers.get(b"grpc-message").unwrap_or_default());
                 self.failed(|| format!("status {status}: {message}"));
             }
             None => self.failed(|| "the answer ended without a grpc-status".to_owned()),
         }
     }
+}
+
+/// The text of a `grpc-message`. What is not encoded as it should be stays as it is.
+fn percent_decoded(value: &[u8]) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = value;
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|digits| str::from_utf8(digits).ok());
+        let code = code.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%');
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

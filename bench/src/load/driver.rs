@@ -210,7 +210,7 @@ impl Driver {
             conn.close();
         }
         if !self.measure.has_calls() && self.measure.error_count() == 0 {
-            self.measure.error("no call ended within the window".to_owned());
+            self.measure.error("no call ended".to_owned());
         }
         report.ok_or_else(|| Stop::Failed(anyhow!("the window was not measured")))
     }

@@ -15,6 +15,8 @@ const ERROR_TEXTS_MAX: usize = 20;
 pub(super) struct Measure {
     /// The window is open.
     counts: bool,
+    /// A call has ended as it should have, in the window or not.
+    any: bool,
     calls: u64,
     messages: u64,
     bytes: u64,
@@ -46,6 +48,7 @@ impl Measure {
     pub(super) fn new() -> anyhow::Result<Self> {
         Ok(Measure {
             counts: false,
+            any: false,
             calls: 0,
             messages: 0,
             bytes: 0,
@@ -89,6 +92,7 @@ impl Measure {
     /// A call ended as it should have.
     #[inline]
     pub(super) fn call(&mut self, request_bytes: usize) {
+        self.any = true;
         if self.counts {
             self.calls += 1;
             self.bytes += request_bytes as u64;
@@ -130,7 +134,8 @@ impl Measure {
         std::mem::take(&mut self.errors)
     }
 
+    /// Whether any call, or any message of one that is still open, came as it should.
     pub(super) fn has_calls(&self) -> bool {
-        self.calls + self.messages > 0
+        self.any || self.messages > 0
     }
 }
