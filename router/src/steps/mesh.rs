@@ -287,7 +287,7 @@ impl Mesh {
         let mut at = 0;
         while at < bytes.len() {
             let end = bytes.len().min(at + READ_BYTES);
-            let used = self.plane.received(key, &bytes[at..end]);
+            let used = self.plane.received(key, &bytes[at..end]).bytes;
             self.plane.count_read(key, used);
             self.run_commands();
             at += used;
