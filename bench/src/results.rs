@@ -115,6 +115,9 @@ pub(crate) struct Figures {
     /// What went wrong, if it could not be measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) failed: Option<String>,
+    /// What went wrong in a round that is left out of the figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
 }
 
 /// One chart of growth.

@@ -22,9 +22,9 @@ use window::Length;
 /// The exit code when the results are written and something is missing in them, so that the caller can go on with them.
 const INCOMPLETE: i32 = 3;
 
-/// 110 windows a round, 1.4 s each: some 13 minutes.
+/// 108 windows a round, 1.4 s each: some 13 minutes.
 const FULL: Effort = Effort { rounds: 5, length: Length { seconds: 1.0, warmup: 0.3 } };
-/// 52 windows a round, 0.8 s each: some 2 minutes.
+/// 44 windows a round, 0.8 s each: some 2 minutes.
 const QUICK: Effort = Effort { rounds: 3, length: Length { seconds: 0.5, warmup: 0.2 } };
 
 /// Starts every contender on this machine, measures them in turn, and writes results.json.

@@ -55,6 +55,17 @@ impl Process {
         std::iter::once(pid).chain(children.split_whitespace().filter_map(|word| word.parse().ok())).collect()
     }
 
+    /// Fails if it has ended, with what it printed last.
+    ///
+    /// # Errors
+    /// It has.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => bail!("{} has ended ({status}):\n{}", self.name, self.last_lines()),
+            None => Ok(()),
+        }
+    }
+
     /// Everything it printed.
     pub(crate) fn output(&self) -> String {
         fs::read(&self.output)

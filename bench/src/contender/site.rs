@@ -145,6 +145,14 @@ impl Running {
         self.process.as_ref().map(Process::pids).unwrap_or_default()
     }
 
+    /// Fails if its process has ended.
+    ///
+    /// # Errors
+    /// It has; with what it printed last.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.process.as_mut().map_or(Ok(()), Process::check)
+    }
+
     /// The command that calls it: `switchboard-bench load` with target and trust.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub(crate) fn figures(contender: Contender, rounds: &[Round]) -> Option<Figures>
         rss_mib: median(&of(|it| it.rss_mib)),
         peak_mib: of(|it| it.peak_mib).into_iter().reduce(f64::max),
         ratio: median(&ratios(contender, rounds)),
-        failed: None,
+        ..Figures::default()
     })
 }
 

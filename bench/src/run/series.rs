@@ -19,6 +19,17 @@ pub(crate) struct Effort {
     pub(crate) length: Length,
 }
 
+/// So many windows of a contender may fail before it is given up: one may be the machine's fault, two are not.
+const FAILED_WINDOWS: usize = 2;
+
+/// A contender during the series.
+struct Entry {
+    contender: Contender,
+    /// `None` if it did not start or was given up.
+    running: Option<Running>,
+    errors: Vec<String>,
+}
+
 /// Measures `contenders` under `scenario` and adds their versions to `versions`.
 ///
 /// A contender that does not start, or whose calls fail, has a reason instead of figures; the others go on.
@@ -34,60 +45,73 @@ pub(crate) fn measure(
     versions: &mut BTreeMap<String, String>,
 ) -> Result<results::Scenario> {
     let scratch = tempfile::tempdir()?;
-    let mut failed: BTreeMap<&str, String> = BTreeMap::new();
-    let mut running: Vec<(Contender, Running)> = Vec::new();
+    // Fresh ones for each scenario: what an earlier load made of their memory does not count.
+    let mut entries = Vec::new();
     for contender in contenders {
+        let entry = start(site, *contender);
         interrupt::check()?;
-        // Fresh ones for each scenario: what an earlier load made of their memory does not count.
-        match site.start(*contender, &Options::default()) {
-            Ok(started) => {
-                versions.insert(contender.name().to_owned(), started.version.clone());
-                running.push((*contender, started));
-            }
-            Err(error) => {
-                say(&format!("{} cannot be measured: {error:#}", contender.name()));
-                failed.insert(contender.name(), format!("{error:#}"));
+        match &entry.running {
+            Some(running) => _ = versions.insert(contender.name().to_owned(), running.version.clone()),
+            None => {
+                say(&format!("{} cannot be measured: {}", contender.name(), entry.errors.join("; ")));
                 progress.skip(effort.rounds);
             }
         }
+        entries.push(entry);
     }
-    interrupt::check()?;
     let mut rounds = Vec::new();
     for number in 0..effort.rounds {
         let mut round = Round::new();
-        for index in turn(number, running.len()) {
-            let (contender, started) = &running[index];
-            if failed.contains_key(contender.name()) {
-                continue;
-            }
-            let outcome = window::measure(started, scenario, effort.length, scratch.path());
+        for index in turn(number, entries.len()) {
+            let entry = &mut entries[index];
+            let name = entry.contender.name();
+            let Some(running) = &mut entry.running else { continue };
+            let outcome = window::measure(running, scenario, effort.length, scratch.path());
             interrupt::check()?;
             match outcome {
                 Ok(window) => {
-                    progress.window(scenario.name, contender.name(), &show(&window, scenario.unit));
-                    round.push((*contender, window));
+                    progress.window(scenario.name, name, &show(&window, scenario.unit));
+                    round.push((entry.contender, window));
                 }
                 Err(error) => {
-                    progress.window(scenario.name, contender.name(), &format!("failed: {error:#}"));
-                    progress.skip(effort.rounds - number - 1);
-                    failed.insert(contender.name(), format!("{error:#}"));
+                    // That it has ended says more than what its callers saw of it.
+                    let error = running.check().err().unwrap_or(error);
+                    progress.window(scenario.name, name, &format!("failed: {error:#}"));
+                    entry.errors.push(format!("{error:#}"));
+                    if entry.errors.len() == FAILED_WINDOWS {
+                        entry.running = None;
+                        progress.skip(effort.rounds - number - 1);
+                    }
                 }
             }
         }
         rounds.push(round);
     }
-    let figures = |contender: &Contender| {
-        let found = match failed.remove(contender.name()) {
-            Some(reason) => Figures { failed: Some(reason), ..Figures::default() },
-            None => figures::figures(*contender, &rounds).unwrap_or_default(),
-        };
-        (contender.name().to_owned(), found)
+    let figures = |entry: &Entry| {
+        let kept = entry.running.is_some();
+        (entry.contender.name().to_owned(), outcome(entry.contender, kept, &entry.errors, &rounds))
     };
     Ok(results::Scenario {
         title: scenario.title.to_owned(),
         unit: scenario.unit.name().to_owned(),
-        contenders: contenders.iter().map(figures).collect(),
+        contenders: entries.iter().map(figures).collect(),
     })
+}
+
+fn start(site: &Site, contender: Contender) -> Entry {
+    match site.start(contender, &Options::default()) {
+        Ok(running) => Entry { contender, running: Some(running), errors: Vec::new() },
+        Err(error) => Entry { contender, running: None, errors: vec![format!("{error:#}")] },
+    }
+}
+
+/// The figures of one that was `kept` to the end, or why there are none.
+fn outcome(contender: Contender, kept: bool, errors: &[String], rounds: &[Round]) -> Figures {
+    let reason = (!errors.is_empty()).then(|| errors.join("; "));
+    match figures::figures(contender, rounds).filter(|_| kept) {
+        Some(figures) => Figures { note: reason, ..figures },
+        None => Figures { failed: reason, ..Figures::default() },
+    }
 }
 
 /// The order of a round: each begins with the next one, so that nobody always follows the same neighbour's heat.
@@ -114,5 +138,21 @@ mod tests {
         let order = |round| turn(round, 3).collect::<Vec<_>>();
         assert_eq!([order(0), order(1), order(2), order(3)], [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]);
         assert_eq!(turn(1, 0).count(), 0);
+    }
+
+    #[test]
+    fn one_failed_window_is_noted_and_more_leave_no_figures() {
+        let window = Window { cpu_us: Some(2.0), rps: 1.0, ..Window::default() };
+        let rounds = [vec![(Contender::Router, window)], Round::new()];
+        let error = "grpc-status 14".to_owned();
+        let once = outcome(Contender::Router, true, std::slice::from_ref(&error), &rounds);
+        assert_eq!(
+            (once.cpu_us, once.note.as_deref(), once.failed),
+            (Some(2.0), Some("grpc-status 14"), None)
+        );
+        let twice = outcome(Contender::Router, false, &[error.clone(), error.clone()], &rounds);
+        assert_eq!((twice.cpu_us, twice.failed.as_deref()), (None, Some("grpc-status 14; grpc-status 14")));
+        let only = outcome(Contender::Router, true, &[error], &[Round::new()]);
+        assert_eq!((only.cpu_us, only.failed.as_deref()), (None, Some("grpc-status 14")));
     }
 }
