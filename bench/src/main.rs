@@ -13,7 +13,6 @@ mod load;
 mod message;
 mod proxy;
 mod report;
-#[allow(dead_code, reason = "its users come with the next steps")]
 mod results;
 mod run;
 mod step;

@@ -37,10 +37,7 @@ pub(crate) struct Args {
 
 /// Writes the report of `args.results`. Charts of loads that were not measured are removed.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let text = fs::read_to_string(&args.results)
-        .with_context(|| format!("{}: run `switchboard-bench run` first", args.results.display()))?;
-    let results: Results =
-        serde_json::from_str(&text).with_context(|| format!("{}", args.results.display()))?;
+    let results = Results::load(&args.results)?;
     let charts = args.out.join("charts");
     remove_charts(&charts)?;
     for (name, svg) in charts_of(&results) {

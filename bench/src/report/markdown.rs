@@ -8,6 +8,9 @@ use super::{
 };
 use crate::results::{Meta, Results};
 
+/// One-minute load of the machine before a run above which somebody else used it.
+const BUSY: f64 = 0.5;
+
 const READ: &str = "\
 - **CPU** is what the proxy's process itself used, user and system time of all its threads from `/proc/PID/task/*/schedstat`,
   over the calls, messages or MB that were completed in the measured window. Warm-up is not in the window, and neither are load
@@ -25,8 +28,13 @@ const READ: &str = "\
   IDs, balancing) with the access log off, as it is off for the peers, and finds the service by the ID in the first message; the peers match a
   path prefix. Every contender has one thread.
 - **RSS** is resident memory of the proxy's processes at the end of the last window, *peak* the most it ever was.
-- In growth charts the least is what counts as flat: a cost that falls while more calls share a system call and then rises is
-  judged by its rise from the lowest point. Memory is the growth of the router's RSS over the number of connections or streams.
+- **Growth**: three windows of 0.7 s per point (quick: one of 0.4 s), in turn between router and HAProxy tcp where there is one. Two things
+  move these lines: what a data structure costs when there is much in it, and how many calls share a system call, which nobody can
+  avoid and HAProxy tcp shows. A cost that falls at first is judged by its rise from the lowest point. The limits that protect the router from
+  its clients are raised to 12,000 there: `max_connections`, `max_connections_per_source`, `max_concurrent_streams`,
+  `streams_per_upstream_connection` and `queue_per_service`. All instances are one process with many addresses.
+- **Memory** is by how much the router's RSS grew over the number of connections or streams that were opened. A stalled stream holds what
+  its client does not read, up to its window (1 MiB), all of them up to `memory_budget` (512 MiB).
 ";
 
 /// The whole page.
@@ -59,9 +67,18 @@ pub(super) fn page(results: &Results) -> String {
 pub(super) fn measured(meta: &Meta) -> String {
     let Meta { date, machine, kernel, command, .. } = meta;
     let day = date.split('T').next().unwrap_or(date);
-    let quick =
-        if meta.quick { " It was a quick run: fewer and shorter rounds, so rougher figures." } else { "" };
-    format!("Measured on {day} on {machine}, {}, {kernel}, by `{command}`.{quick}\n", cores(meta.cores))
+    let quick = match meta.quick {
+        true => " It was a quick run: fewer and shorter rounds, so rougher figures.",
+        false => "",
+    };
+    let busy = match meta.load {
+        Some(load) if load > BUSY => {
+            format!(" Something else was running (load {load:.1}): the figures are too high.")
+        }
+        _ => String::new(),
+    };
+    let cores = cores(meta.cores);
+    format!("Measured on {day} on {machine}, {cores}, {kernel}, by `{command}`.{quick}{busy}\n")
 }
 
 fn cores(cores: usize) -> String {
@@ -89,9 +106,12 @@ fn machine(meta: &Meta) -> String {
         ("kernel", meta.kernel.clone()),
         ("date", meta.date.clone()),
         ("command", format!("`{}`", meta.command)),
+        ("commit", meta.commit.clone()),
         ("rounds", format!("{} of {} s for each contender and load", meta.rounds, meta.seconds)),
+        ("warm-up", format!("{} s before each", meta.warmup)),
     ];
-    tables::pairs(["", ""], rows.into_iter().map(|(name, value)| (name.to_owned(), value)))
+    let known = rows.into_iter().filter(|(_, value)| !value.is_empty());
+    tables::pairs(["", ""], known.map(|(name, value)| (name.to_owned(), value)))
 }
 
 fn versions(meta: &Meta) -> String {

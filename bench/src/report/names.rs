@@ -51,6 +51,7 @@ const CONTENDERS: &[(&str, &str)] = &[
 
 const GROWTH: &[&str] = &[
     "services",
+    "called-services",
     "instances",
     "connections",
     "open-connections",
@@ -58,6 +59,7 @@ const GROWTH: &[&str] = &[
     "open-streams",
     "workers",
     "memory-idle-connection",
+    "memory-used-connection",
     "memory-idle-stream",
     "memory-stalled-stream",
 ];

@@ -126,14 +126,20 @@ fn load(results: &Results, scenario: &str, ask: &Ask) -> Verdict {
 fn growth(growth: Option<&Growth>, what: &str, ask: &Grow) -> Verdict {
     let series = |name: &str| growth.and_then(|growth| growth.series.get(name)).map(Vec::as_slice);
     let router = series("router");
-    let percent = |rise: f64| (format!("{:.0} %", rise * 100.0), rise <= FLAT);
+    let shown = |rise: Rise, show: fn(f64) -> String, unit: &str| {
+        let share = rise.to / rise.from - 1.0;
+        let text = format!("{:.0} % ({} to {}{unit})", share * 100.0, show(rise.from), show(rise.to));
+        (text, share <= FLAT)
+    };
     let (target, found) = match ask {
-        Grow::Flat => ("rises by at most 20 %".to_owned(), router.and_then(rise).map(percent)),
+        Grow::Flat => {
+            ("rises by at most 20 %".to_owned(), router.and_then(rise).map(|it| shown(it, figure, " us")))
+        }
         Grow::FlatBesideRelay => {
             let ratios = router.zip(series("haproxy-tcp")).map(|(router, relay)| ratios(router, relay));
             (
                 "beside HAProxy tcp, rises by at most 20 %".to_owned(),
-                ratios.and_then(|ratios| rise(&ratios)).map(percent),
+                ratios.and_then(|ratios| rise(&ratios)).map(|it| shown(it, times, "")),
             )
         }
         Grow::KiB(most) => {
@@ -154,21 +160,30 @@ fn measured<'r>(results: &'r Results, scenario: &str, contender: &str) -> Option
     results.scenarios.get(scenario)?.contenders.get(contender).filter(|figures| figures.failed.is_none())
 }
 
+/// From a value to a later one.
+struct Rise {
+    from: f64,
+    to: f64,
+}
+
 /// The most by which a value lies above the least of those before it, as a share of that. A cost that falls first,
 /// because more calls share a system call, rises from its lowest point.
-fn rise(points: &[(f64, f64)]) -> Option<f64> {
+fn rise(points: &[(f64, f64)]) -> Option<Rise> {
     let mut points = points.iter().map(|point| point.1);
-    let mut least = points.next()?;
-    let mut most: f64 = 0.0;
-    for value in points {
-        most = most.max(value / least - 1.0);
+    let mut least = points.next().filter(|value| *value > 0.0)?;
+    let mut most = Rise { from: least, to: least };
+    for value in points.filter(|value| *value > 0.0) {
+        if value / least > most.to / most.from {
+            most = Rise { from: least, to: value };
+        }
         least = least.min(value);
     }
-    Some(most).filter(|rise| rise.is_finite())
+    Some(most)
 }
 
 /// The first series over the second, where both have a point.
 fn ratios(over: &[(f64, f64)], under: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let other = |x: f64| under.iter().find(|point| point.0 == x).map(|point| point.1);
-    over.iter().filter_map(|(x, y)| Some((*x, y / other(*x)?))).collect()
+    let ratio = |(x, y): &(f64, f64)| Some((*x, y / other(*x).filter(|other| *other > 0.0)?));
+    over.iter().filter_map(ratio).collect()
 }

@@ -80,9 +80,11 @@ fn the_page_says_where_when_and_how_it_was_measured() {
     ));
     assert!(page.contains("| rounds | 5 of 1.5 s for each contender and load |\n"));
     assert!(page.contains("| Envoy | envoy 1.40.0 |\n"));
-    let mut quick = sample();
-    quick.meta.quick = true;
-    assert!(markdown::page(&quick).contains("It was a quick run"));
+    assert!(page.contains("| commit | 1234567 |\n") && page.contains("| warm-up | 0.3 s before each |\n"));
+    let mut other = sample();
+    (other.meta.quick, other.meta.load) = (true, Some(3.21));
+    let page = markdown::page(&other);
+    assert!(page.contains("It was a quick run") && page.contains("Something else was running (load 3.2)"));
 }
 
 #[test]
@@ -100,8 +102,11 @@ fn targets_are_judged_by_the_figures() {
     assert_eq!(judged("streamed message", "0.35"), ("0.36 us", Some(false)));
     assert_eq!(judged("streamed message", "HAProxy http"), ("1.89x under", Some(false)));
     assert_eq!(judged("1 MB up", "HAProxy tcp"), ("0.64x", Some(true)));
-    assert_eq!(judged("cost per call, 1 to 100,000 services", "20 %"), ("8 %", Some(true)));
-    assert_eq!(judged("cost per call, 1 to 10,000 connections that call", "beside"), ("0 %", Some(true)));
+    assert_eq!(judged("cost per call, 1 to 100,000 services", "20 %"), ("8 % (2.50 to 2.70 us)", Some(true)));
+    assert_eq!(
+        judged("cost per call, 1 to 10,000 connections that call", "beside"),
+        ("0 % (0.96x to 0.96x)", Some(true))
+    );
     assert_eq!(judged("memory of an idle connection", "20 KiB"), ("24.5 KiB", Some(false)));
 
     let page = markdown::page(&sample());
@@ -131,7 +136,7 @@ fn a_cost_that_falls_and_then_rises_is_judged_from_its_lowest_point() {
     results.growth.insert("streams".to_owned(), streams);
     let verdicts = targets::verdicts(&results);
     let streams = verdicts.iter().find(|v| v.load.contains("calls in flight on a connection")).unwrap();
-    assert_eq!((streams.measured.as_str(), streams.reached), ("30 %", Some(false)));
+    assert_eq!((streams.measured.as_str(), streams.reached), ("30 % (2.00 to 2.60 us)", Some(false)));
 }
 
 #[test]
@@ -229,5 +234,5 @@ fn what_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let results = folder.path().join("results.json");
     let error = run(Args { results, out: folder.path().to_owned(), readme: None }).unwrap_err();
-    assert!(error.to_string().contains("results.json: run `switchboard-bench run` first"), "{error}");
+    assert!(error.to_string().contains("results.json; `switchboard-bench run` writes it"), "{error}");
 }
