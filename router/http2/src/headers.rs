@@ -4,13 +4,15 @@
 //! reused, so that the warm path allocates nothing. It does not check names or values (the connection does that on
 //! receipt), does not fold duplicates and does not sort: the order of arrival is kept.
 
+use crate::facts::Facts;
 use std::fmt;
+use std::ops::Range;
 
 /// What RFC 9113 section 10.5.1 adds to the octets of every field when it counts the size of a list.
 const FIELD_OVERHEAD: usize = 32;
 
 /// One header field, borrowed.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Field<'a> {
     /// The name in lower case, with the leading colon of a pseudo-header field.
     pub name: &'a [u8],
@@ -18,14 +20,29 @@ pub struct Field<'a> {
     pub value: &'a [u8],
     /// Came as, or has to be sent as, a never-indexed literal (RFC 7541 section 7.1.3).
     pub sensitive: bool,
+    pub(crate) facts: Facts,
 }
 
 impl<'a> Field<'a> {
     /// Makes a field that may be indexed.
     pub const fn new(name: &'a [u8], value: &'a [u8]) -> Self {
-        Self { name, value, sensitive: false }
+        Self { name, value, sensitive: false, facts: Facts::UNKNOWN }
+    }
+
+    /// Makes a field that is sent as a never-indexed literal.
+    pub const fn sensitive(name: &'a [u8], value: &'a [u8]) -> Self {
+        Self { name, value, sensitive: true, facts: Facts::UNKNOWN }
     }
 }
+
+/// What is known of their octets makes no difference.
+impl PartialEq for Field<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name, self.value, self.sensitive) == (other.name, other.value, other.sensitive)
+    }
+}
+
+impl Eq for Field<'_> {}
 
 /// Shows the text, but not the value of a sensitive field.
 impl fmt::Debug for Field<'_> {
@@ -36,15 +53,16 @@ impl fmt::Debug for Field<'_> {
 }
 
 /// Where a field ends in the buffer; it starts where the one before it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 struct Mark {
-    name_end: usize,
-    value_end: usize,
+    name_end: u32,
+    value_end: u32,
     sensitive: bool,
+    facts: Facts,
 }
 
-/// A list of header fields in order of arrival.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// A list of header fields in order of arrival. Holds less than 4 GiB.
+#[derive(Clone, Default)]
 pub struct Headers {
     bytes: Vec<u8>,
     marks: Vec<Mark>,
@@ -81,7 +99,23 @@ impl Headers {
     pub fn push_field(&mut self, field: Field<'_>) {
         self.bytes.extend_from_slice(field.name);
         self.bytes.extend_from_slice(field.value);
-        self.commit(field.name.len(), field.sensitive);
+        self.commit(field.name.len(), field.sensitive, field.facts);
+    }
+
+    /// Appends the fields at those places of another list, which is cheaper than one by one. Places beyond its end count
+    /// for nothing.
+    pub fn push_range(&mut self, from: &Headers, fields: Range<usize>) {
+        let end = fields.end.min(from.marks.len());
+        let Some(marks) = from.marks.get(fields.start..end) else { return };
+        let start = fields.start.checked_sub(1).map_or(0, |before| from.marks[before].value_end);
+        let Some(last) = marks.last() else { return };
+        let moved = (self.bytes.len() as u32).wrapping_sub(start);
+        self.bytes.extend_from_slice(&from.bytes[start as usize..last.value_end as usize]);
+        self.marks.extend(marks.iter().map(|mark| Mark {
+            name_end: mark.name_end.wrapping_add(moved),
+            value_end: mark.value_end.wrapping_add(moved),
+            ..*mark
+        }));
     }
 
     /// Iterates over the fields in order.
@@ -111,9 +145,10 @@ impl Headers {
     }
 
     /// Appends a field whose name and value lie in one piece, the first `name_len` octets being the name.
-    pub(crate) fn push_joined(&mut self, joined: &[u8], name_len: usize) {
+    #[inline]
+    pub(crate) fn push_joined(&mut self, joined: &[u8], name_len: usize, facts: Facts) {
         self.bytes.extend_from_slice(joined);
-        self.commit(name_len, false);
+        self.commit(name_len, false, facts);
     }
 
     /// Lends the buffer, so that a field can be decoded in place: append the name, then the value, then call `commit` or
@@ -128,10 +163,16 @@ impl Headers {
     }
 
     /// Makes a field of the octets appended to `tail`. `name_len` of them are the name.
-    pub(crate) fn commit(&mut self, name_len: usize, sensitive: bool) {
+    #[inline]
+    pub(crate) fn commit(&mut self, name_len: usize, sensitive: bool, facts: Facts) {
         let name_end = self.end() + name_len;
         debug_assert!(name_end <= self.bytes.len());
-        self.marks.push(Mark { name_end, value_end: self.bytes.len(), sensitive });
+        self.marks.push(Mark {
+            name_end: name_end as u32,
+            value_end: self.bytes.len() as u32,
+            sensitive,
+            facts,
+        });
     }
 
     /// Drops the octets appended to `tail`.
@@ -140,9 +181,17 @@ impl Headers {
     }
 
     fn end(&self) -> usize {
-        self.marks.last().map_or(0, |mark| mark.value_end)
+        self.marks.last().map_or(0, |mark| mark.value_end as usize)
     }
 }
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Headers {}
 
 /// Lists the fields; see [`Field`] for what is hidden.
 impl fmt::Debug for Headers {
@@ -165,7 +214,7 @@ impl<'a> IntoIterator for &'a Headers {
 pub struct HeadersIter<'a> {
     bytes: &'a [u8],
     marks: std::slice::Iter<'a, Mark>,
-    start: usize,
+    start: u32,
 }
 
 impl<'a> Iterator for HeadersIter<'a> {
@@ -173,10 +222,10 @@ impl<'a> Iterator for HeadersIter<'a> {
 
     fn next(&mut self) -> Option<Field<'a>> {
         let mark = self.marks.next()?;
-        let name = &self.bytes[self.start..mark.name_end];
-        let value = &self.bytes[mark.name_end..mark.value_end];
+        let name = &self.bytes[self.start as usize..mark.name_end as usize];
+        let value = &self.bytes[mark.name_end as usize..mark.value_end as usize];
         self.start = mark.value_end;
-        Some(Field { name, value, sensitive: mark.sensitive })
+        Some(Field { name, value, sensitive: mark.sensitive, facts: mark.facts })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -191,7 +240,7 @@ mod tests {
     use super::*;
 
     fn sensitive() -> Field<'static> {
-        Field { name: b"authorization", value: b"Bearer x", sensitive: true }
+        Field::sensitive(b"authorization", b"Bearer x")
     }
 
     #[test]
@@ -203,6 +252,24 @@ mod tests {
         let expected = [Field::new(b"a", b"1"), sensitive(), Field::new(b"", b"")];
         assert_eq!(headers.iter().collect::<Vec<_>>(), expected);
         assert_eq!((headers.len(), headers.iter().len(), headers.list_size()), (3, 3, 2 + 21 + 3 * 32));
+    }
+
+    #[test]
+    fn ranges_of_another_list_are_appended() {
+        let mut from = Headers::new();
+        for (name, value) in [("a", "1"), ("bb", "22"), ("ccc", ""), ("d", "4444")] {
+            from.push(name.as_bytes(), value.as_bytes());
+        }
+        let mut headers = Headers::new();
+        headers.push_range(&from, 1..3);
+        headers.push(b"x", b"y");
+        headers.push_range(&from, 3..9);
+        headers.push_range(&from, 0..0);
+        headers.push_range(&from, 7..9);
+        headers.push_range(&from, 0..1);
+        let expected = [("bb", "22"), ("ccc", ""), ("x", "y"), ("d", "4444"), ("a", "1")]
+            .map(|(n, v)| Field::new(n.as_bytes(), v.as_bytes()));
+        assert_eq!(headers.iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -222,7 +289,7 @@ mod tests {
         };
         assert_eq!(one(sensitive()), one(sensitive()));
         assert_ne!(one(Field::new(b"ab", b"c")), one(Field::new(b"a", b"bc")));
-        assert_ne!(one(sensitive()), one(Field { sensitive: false, ..sensitive() }));
+        assert_ne!(one(sensitive()), one(Field::new(b"authorization", b"Bearer x")));
     }
 
     #[test]
@@ -248,13 +315,13 @@ mod tests {
     #[test]
     fn a_field_is_decoded_in_place_or_discarded() {
         let mut headers = Headers::new();
-        headers.push_joined(b"namevalue", 4);
+        headers.push_joined(b"namevalue", 4, Facts::UNKNOWN);
         headers.tail().extend_from_slice(b"dropped");
         assert_eq!(headers.uncommitted(), b"dropped");
         headers.discard();
         headers.tail().extend_from_slice(b"ab");
-        headers.commit(1, true);
-        let expected = [Field::new(b"name", b"value"), Field { name: b"a", value: b"b", sensitive: true }];
+        headers.commit(1, true, Facts::UNKNOWN);
+        let expected = [Field::new(b"name", b"value"), Field::sensitive(b"a", b"b")];
         assert_eq!(headers.iter().collect::<Vec<_>>(), expected);
     }
 }

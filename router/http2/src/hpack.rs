@@ -6,12 +6,12 @@
 
 mod decoder;
 mod encoder;
-mod hash;
+pub(crate) mod hash;
 mod huffman;
 mod index;
 mod integer;
-mod known_names;
-mod static_table;
+pub(crate) mod known_names;
+pub(crate) mod static_table;
 mod table;
 
 pub use decoder::{Decoded, Decoder};

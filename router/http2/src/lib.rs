@@ -13,6 +13,7 @@
 mod config;
 mod connection;
 mod error;
+mod facts;
 pub mod frame;
 mod headers;
 pub mod hpack;

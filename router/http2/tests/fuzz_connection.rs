@@ -29,7 +29,7 @@ const RUNS: u64 = 25_000;
 const CALLER_MAX: usize = 200_000;
 
 fn fields<'a>(list: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = Field<'a>> {
-    list.iter().map(|(n, v)| Field { name: n.as_bytes(), value: v.as_bytes(), sensitive: false })
+    list.iter().map(|(n, v)| Field::new(n.as_bytes(), v.as_bytes()))
 }
 
 fn config() -> Config {

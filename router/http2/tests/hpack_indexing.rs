@@ -130,7 +130,7 @@ fn secrets_are_never_indexed_whether_or_not_they_came_so() {
 
 #[test]
 fn a_sensitive_field_stays_so_over_both_hops() {
-    let field = Field { name: b"x-session", value: b"0123456789", sensitive: true };
+    let field = Field::sensitive(b"x-session", b"0123456789");
     let mut headers = Headers::new();
     headers.push_field(field);
     for _hop in 0..2 {
@@ -149,10 +149,10 @@ fn a_sensitive_field_does_not_use_a_matching_entry() {
     let mut encoder = Encoder::new(4096);
     encode(&mut encoder, "x-session", "public");
     let mut block = Vec::new();
-    encoder.encode(Field { name: b"x-session", value: b"public", sensitive: true }, &mut block);
+    encoder.encode(Field::sensitive(b"x-session", b"public"), &mut block);
     assert_eq!(block[..2], [0x1f, 62 - 15], "never indexed, with an indexed name");
     block.clear();
-    encoder.encode(Field { name: b":method", value: b"GET", sensitive: true }, &mut block);
+    encoder.encode(Field::sensitive(b":method", b"GET"), &mut block);
     assert_eq!(block, [0x12, 3, b'G', b'E', b'T']);
 }
 

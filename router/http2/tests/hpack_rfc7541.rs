@@ -65,7 +65,7 @@ fn c_2_2_literal_without_indexing() {
 fn c_2_3_literal_never_indexed() {
     let mut decoder = Decoder::new(4096);
     let headers = decode(&mut decoder, "1008 7061 7373 776f 7264 0673 6563 7265 74");
-    let field = Field { name: b"password", value: b"secret", sensitive: true };
+    let field = Field::sensitive(b"password", b"secret");
     assert_eq!(headers.iter().collect::<Vec<_>>(), [field]);
     assert_table(&mut decoder, &[], 0);
 }

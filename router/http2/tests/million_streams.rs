@@ -8,7 +8,7 @@ const REQUEST: [(&[u8], &[u8]); 4] =
 const RESPONSE: [(&[u8], &[u8]); 2] = [(b":status", b"200"), (b"grpc-status", b"0")];
 
 fn fields<'f>(pairs: &'f [(&'f [u8], &'f [u8])]) -> impl Iterator<Item = Field<'f>> {
-    pairs.iter().map(|&(name, value)| Field { name, value, sensitive: false })
+    pairs.iter().map(|&(name, value)| Field::new(name, value))
 }
 
 /// Moves all output of one end into the other; returns the streams that began there.

@@ -13,7 +13,7 @@ const RESPONSE: &[(&str, &str)] = &[(":status", "200")];
 const TRAILERS: &[(&str, &str)] = &[("grpc-status", "0")];
 
 fn fields<'a>(list: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = Field<'a>> {
-    list.iter().map(|(n, v)| Field { name: n.as_bytes(), value: v.as_bytes(), sensitive: false })
+    list.iter().map(|(n, v)| Field::new(n.as_bytes(), v.as_bytes()))
 }
 
 /// The byte at an offset of a stream's content; differs by stream and direction.

@@ -33,17 +33,18 @@ impl Plane {
         let mut has_id = false;
         let mut timeout_ms = None;
         let mut encoding = Encoding::Identity;
-        for field in headers.iter() {
-            match field.name {
+        // Fields that stay are taken over in runs.
+        let mut run = 0;
+        for (at, field) in headers.iter().enumerate() {
+            let stays = match field.name {
                 b"grpc-timeout" => {
                     timeout_ms = Some(parse_timeout(field.value));
-                    continue;
+                    false
                 }
                 REQUEST_ID => {
-                    if has_id || !is_request_id(field.value) {
-                        continue;
-                    }
-                    has_id = true;
+                    let fit = !has_id && is_request_id(field.value);
+                    has_id |= fit;
+                    fit
                 }
                 b"grpc-encoding" => {
                     encoding = match field.value {
@@ -52,6 +53,7 @@ impl Plane {
                         b"deflate" => Encoding::Deflate,
                         _ => Encoding::Other,
                     };
+                    true
                 }
                 name if name == TARGET_HEADER.as_bytes() => {
                     // Repeated fields are one list (RFC 9110 section 5.3), and a list is no ID.
@@ -59,19 +61,20 @@ impl Plane {
                         None => field.value.into(),
                         Some(first) => [&*first, b",", field.value].concat().into_boxed_slice(),
                     });
-                    continue;
+                    false
                 }
-                b"authorization"
-                    if self.policy.as_deref_mut().is_some_and(|policy| policy.offer(field.value)) =>
-                {
-                    continue;
+                b"authorization" => {
+                    !self.policy.as_deref_mut().is_some_and(|policy| policy.offer(field.value))
                 }
                 // What the router says to instances, only the router says.
-                name if name.starts_with(OWN_HEADERS) => continue,
-                _ => {}
+                name => !name.starts_with(OWN_HEADERS),
+            };
+            if !stays {
+                request.push_range(headers, run..at);
+                run = at + 1;
             }
-            request.push_field(field);
         }
+        request.push_range(headers, run..headers.len());
         if !has_id {
             request.push(REQUEST_ID, &new_request_id(&mut self.rng));
         }
@@ -159,9 +162,12 @@ impl Plane {
         if !post || !is_grpc(content_type) {
             return Err(Error::not_grpc(post));
         }
-        let path = call.request.get(b":path").unwrap_or_default();
-        if !route::is_method_path(path) {
-            return Err(Error::bad_path(path));
+        // The contract's own methods are.
+        if call.method.is_none() {
+            let path = call.request.get(b":path").unwrap_or_default();
+            if !route::is_method_path(path) {
+                return Err(Error::bad_path(path));
+            }
         }
         let budget = self.config.memory_budget as u64;
         if self.metrics.buffered_bytes.load(Relaxed) > budget {

@@ -210,7 +210,7 @@ impl Connection {
     /// Answers a request with too large a header list: a status tells people more than a reset (RFC 9113 section 10.5.1).
     fn refuse_large_request<'i>(&mut self, id: StreamId, end_stream: bool, now_ms: u64) -> Handled<'i> {
         let before = self.output.len();
-        let status = Field { name: b":status", value: b"431", sensitive: false };
+        let status = Field::new(b":status", b"431");
         self.write_block(id, std::iter::once(status), true);
         if !end_stream {
             frame::write_rst_stream(self.output.tail(), id, ErrorCode::NO_ERROR.0);

@@ -3,7 +3,7 @@
 //!
 //! Where the RFC leaves a choice, this is lenient: any `:path` that is not empty, any scheme, `host` beside `:authority`.
 
-use crate::{Field, Headers};
+use crate::{Field, Headers, facts::Kind};
 
 /// What a request's header section says about the rest of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,18 +26,18 @@ pub(super) fn request(headers: &Headers) -> Result<Request, Malformed> {
     let (mut method, mut scheme, mut path, mut authority) = (None, None, None, None);
     let mut section = Section::default();
     for field in headers.iter() {
-        if field.name.first() != Some(&b':') {
-            section.regular(field)?;
-            continue;
-        }
-        section.pseudo(field)?;
-        let slot = match field.name {
-            b":method" => &mut method,
-            b":scheme" => &mut scheme,
-            b":path" => &mut path,
-            b":authority" => &mut authority,
-            _ => return Err("unknown pseudo-header field in a request"),
+        let slot = match field.facts.kind {
+            Kind::Method => &mut method,
+            Kind::Scheme => &mut scheme,
+            Kind::Path => &mut path,
+            Kind::Authority => &mut authority,
+            Kind::Status | Kind::NoSuchPseudo => return Err("unknown pseudo-header field in a request"),
+            _ => {
+                section.regular(field)?;
+                continue;
+            }
         };
+        section.pseudo()?;
         if slot.replace(field.value).is_some() {
             return Err("duplicate pseudo-header field");
         }
@@ -73,13 +73,15 @@ pub(super) fn response(headers: &Headers) -> Result<Response, Malformed> {
     let mut status = None;
     let mut section = Section::default();
     for field in headers.iter() {
-        if field.name.first() != Some(&b':') {
-            section.regular(field)?;
-            continue;
-        }
-        section.pseudo(field)?;
-        if field.name != b":status" {
-            return Err("unknown pseudo-header field in a response");
+        match field.facts.kind {
+            Kind::Status => section.pseudo()?,
+            Kind::Method | Kind::Scheme | Kind::Path | Kind::Authority | Kind::NoSuchPseudo => {
+                return Err("unknown pseudo-header field in a response");
+            }
+            _ => {
+                section.regular(field)?;
+                continue;
+            }
         }
         if status.replace(parse_status(field.value).ok_or("invalid :status")?).is_some() {
             return Err("duplicate pseudo-header field");
@@ -96,10 +98,15 @@ pub(super) fn response(headers: &Headers) -> Result<Response, Malformed> {
 pub(super) fn trailers(headers: &Headers) -> Result<(), Malformed> {
     let mut section = Section::default();
     for field in headers.iter() {
-        if field.name.first() == Some(&b':') {
-            return Err("pseudo-header field in trailers");
+        match field.facts.kind {
+            Kind::Status
+            | Kind::Method
+            | Kind::Scheme
+            | Kind::Path
+            | Kind::Authority
+            | Kind::NoSuchPseudo => return Err("pseudo-header field in trailers"),
+            _ => section.regular(field)?,
         }
-        section.regular(field)?;
     }
     Ok(())
 }
@@ -124,36 +131,27 @@ struct Section {
 
 impl Section {
     #[inline]
-    fn pseudo(&mut self, field: Field<'_>) -> Result<(), Malformed> {
-        if self.seen_regular {
-            return Err("pseudo-header field after a regular one");
-        }
-        check_value(field.value)
+    fn pseudo(&mut self) -> Result<(), Malformed> {
+        if self.seen_regular { Err("pseudo-header field after a regular one") } else { Ok(()) }
     }
 
     #[inline]
     fn regular(&mut self, field: Field<'_>) -> Result<(), Malformed> {
         self.seen_regular = true;
-        check_name(field.name)?;
-        // gRPC libraries send a status message's outer blanks as they are: the call must not lose its status to them.
-        if let Err(rule) = check_value(field.value)
-            && (rule != BLANK || field.name != b"grpc-message")
-        {
-            return Err(rule);
-        }
-        match field.name {
-            b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => {
-                Err("connection-specific header field")
-            }
-            b"te" if !field.value.eq_ignore_ascii_case(b"trailers") => Err("te other than trailers"),
-            b"content-length" => {
+        match field.facts.kind {
+            Kind::Regular => Ok(()),
+            Kind::ContentLength => {
                 let length = parse_length(field.value).ok_or("invalid content-length")?;
                 match self.content_length.replace(length) {
                     Some(before) if before != length => Err("contradictory content-length"),
                     _ => Ok(()),
                 }
             }
-            _ => Ok(()),
+            Kind::ConnectionSpecific => Err("connection-specific header field"),
+            Kind::BadTe => Err("te other than trailers"),
+            Kind::BadName => Err("invalid header field name"),
+            Kind::Blank => Err("header field value with outer blanks"),
+            _ => Err("invalid header field value"),
         }
     }
 }
@@ -165,24 +163,3 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     }
     Some(value.iter().fold(0, |length, d| length * 10 + u64::from(d - b'0')))
 }
-
-/// RFC 9113 section 8.2.1. Without early exit, so that the loop runs on whole vectors.
-#[inline]
-fn check_name(name: &[u8]) -> Result<(), Malformed> {
-    let bad = name
-        .iter()
-        .fold(false, |bad, b| bad | (*b <= 0x20) | b.is_ascii_uppercase() | (*b >= 0x7f) | (*b == b':'));
-    if bad || name.is_empty() { Err("invalid header field name") } else { Ok(()) }
-}
-
-/// RFC 9113 section 8.2.1.
-#[inline]
-fn check_value(value: &[u8]) -> Result<(), Malformed> {
-    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
-    if value.iter().fold(false, |bad, b| bad | (*b == 0) | (*b == b'\r') | (*b == b'\n')) {
-        return Err("invalid header field value");
-    }
-    if blank(value.first()) || blank(value.last()) { Err(BLANK) } else { Ok(()) }
-}
-
-const BLANK: Malformed = "header field value with outer blanks";

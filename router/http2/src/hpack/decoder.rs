@@ -5,10 +5,10 @@
 //! literal yields at most 8/5 of it) and by `max_list`: a field that is referenced but no longer fits is never copied,
 //! and a list of such references ends at 1 MiB.
 
-use super::static_table::{DYNAMIC_START, ENTRIES};
+use super::static_table::{self, DYNAMIC_START};
 use super::table::{ENTRY_OVERHEAD, Entry, Table};
 use super::{DEFAULT_TABLE_SIZE, Error, huffman, integer};
-use crate::Headers;
+use crate::{Headers, facts::Facts};
 
 /// Octets of referenced fields that may be dropped from one list. No list is that much too large by mistake, and
 /// following 12,000 references in 16 KiB costs 0.3 ms.
@@ -88,7 +88,7 @@ impl Decoder {
                 if over_limit {
                     may_drop = may_drop.checked_sub(size).ok_or(Error::ListFarTooLarge)?;
                 } else {
-                    out.push_joined(entry.joined, entry.name_len);
+                    out.push_joined(entry.joined, entry.name_len, entry.facts);
                 }
                 continue;
             }
@@ -103,14 +103,15 @@ impl Decoder {
             let (name_len, tail) = self.decode_literal(rest, prefix_bits, copy_name, out.tail())?;
             rest = tail;
             let (name, value) = out.uncommitted().split_at(name_len);
+            let facts = Facts::of(name, value);
             if indexed {
-                self.table.insert(name, value);
+                self.table.insert(name, value, facts);
             }
             over_limit |= out.list_size() + ENTRY_OVERHEAD > max_list;
             if over_limit {
                 out.discard();
             } else {
-                out.commit(name_len, sensitive);
+                out.commit(name_len, sensitive, facts);
             }
         }
         Ok(Decoded { over_limit })
@@ -164,7 +165,7 @@ impl Decoder {
     fn entry(&self, index: usize) -> Result<Entry<'_>, Error> {
         let entry = match index.checked_sub(DYNAMIC_START) {
             Some(age) => self.table.get(age),
-            None => ENTRIES.get(index.wrapping_sub(1)).copied(),
+            None => static_table::get(index),
         };
         entry.ok_or(Error::InvalidIndex)
     }

@@ -12,11 +12,14 @@
 
 use super::hash::hash;
 use super::index::Index;
-use super::known_names::{self, Indexing};
-use super::static_table::{DYNAMIC_START, ENTRIES};
+use super::known_names::Indexing;
+use super::static_table::DYNAMIC_START;
 use super::table::{ENTRY_OVERHEAD, Table};
 use super::{DEFAULT_TABLE_SIZE, huffman, integer};
-use crate::Field;
+use crate::{
+    Field,
+    facts::{Facts, Kind},
+};
 
 /// A field may take one part in this many of the table. With larger ones few would fit, and each would evict many.
 const MAX_SHARE: usize = 4;
@@ -83,69 +86,61 @@ impl Encoder {
 
     /// Appends one field to the block. The name has to be in lower case.
     pub fn encode(&mut self, field: Field<'_>, out: &mut Vec<u8>) {
-        let name_hash = hash(field.name, 0);
-        let (static_index, indexing) = match known_names::find(name_hash, field.name) {
-            Some(known) => (known.static_index, known.indexing),
-            None => (0, Indexing::Field),
+        let facts = match field.facts.kind {
+            Kind::Unknown => Facts::of_sent(field.name, field.value),
+            _ => field.facts,
         };
-        match if field.sensitive { Indexing::Never } else { indexing } {
+        let static_name = usize::from(facts.static_name);
+        match if field.sensitive { Indexing::Never } else { facts.indexing } {
             Indexing::Field => {
-                if let Some(index) = find_static(static_index, field) {
-                    return integer::encode(index, 7, 0x80, out);
+                if facts.static_field != 0 {
+                    return integer::encode(usize::from(facts.static_field), 7, 0x80, out);
                 }
-                let field_hash = hash(field.value, name_hash);
-                if let Some(age) = self.index.find_field(&self.table, field_hash, field.name, field.value) {
+                if let Some(age) = self.index.find_field(&self.table, facts.hash, field.name, field.value) {
                     return integer::encode(DYNAMIC_START + age, 7, 0x80, out);
                 }
-                let name_index = self.name_index(static_index, name_hash, field.name);
+                let name_index = self.name_index(static_name, field.name);
                 if self.fits(field, MAX_SHARE) {
-                    self.insert(name_index, name_hash, field, out);
+                    self.insert(name_index, field, out);
                 } else {
                     literal(Literal::NotIndexed, name_index, field, out);
                 }
             }
             Indexing::Name => {
-                let name_index = self.name_index(static_index, name_hash, field.name);
+                let name_index = self.name_index(static_name, field.name);
                 if name_index == 0 && self.fits(field, MAX_NAME_SHARE) {
-                    self.insert(name_index, name_hash, field, out);
+                    self.insert(name_index, field, out);
                 } else {
                     unique(name_index, field, out);
                 }
             }
             Indexing::Never => {
-                let name_index = self.name_index(static_index, name_hash, field.name);
+                let name_index = self.name_index(static_name, field.name);
                 literal(Literal::NeverIndexed, name_index, field, out);
             }
         }
     }
 
     /// The index of an entry with this name, 0 = none.
-    fn name_index(&self, static_index: usize, name_hash: u64, name: &[u8]) -> usize {
-        if static_index != 0 {
-            return static_index;
+    fn name_index(&self, static_name: usize, name: &[u8]) -> usize {
+        if static_name != 0 {
+            return static_name;
         }
-        self.index.find_name(&self.table, name_hash, name).map_or(0, |age| DYNAMIC_START + age)
+        self.index.find_name(&self.table, hash(name, 0), name).map_or(0, |age| DYNAMIC_START + age)
     }
 
     fn fits(&self, field: Field<'_>, share: usize) -> bool {
         field.name.len() + field.value.len() + ENTRY_OVERHEAD <= self.table.max_size() / share
     }
 
-    fn insert(&mut self, name_index: usize, name_hash: u64, field: Field<'_>, out: &mut Vec<u8>) {
+    fn insert(&mut self, name_index: usize, field: Field<'_>, out: &mut Vec<u8>) {
         literal(Literal::Inserted, name_index, field, out);
+        let name_hash = hash(field.name, 0);
         // It fits, so that it is in now.
-        self.table.insert(field.name, field.value);
+        self.table.insert(field.name, field.value, Facts::UNKNOWN);
         self.index.insert(hash(field.value, name_hash), name_hash);
         self.index.trim(self.table.len());
     }
-}
-
-/// The index of the static entry with this name and value; `first` is the first one with the name, 0 = none.
-#[inline]
-fn find_static(first: usize, field: Field<'_>) -> Option<usize> {
-    let entries = ENTRIES.get(first.checked_sub(1)?..)?;
-    let same_name = entries.iter().take_while(|entry| entry.name() == field.name);
-    same_name.map(|entry| entry.value()).position(|value| value == field.value).map(|at| first + at)
 }
 
 /// A literal whose value is new in every call, as it is: coding it would save a quarter of some thirty octets, and cost both

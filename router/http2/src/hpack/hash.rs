@@ -9,7 +9,7 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Hashes `bytes`, starting from `seed`: 0, or the hash of what stands before.
 #[inline]
-pub(super) const fn hash(bytes: &[u8], seed: u64) -> u64 {
+pub(crate) const fn hash(bytes: &[u8], seed: u64) -> u64 {
     let mut state = seed ^ bytes.len() as u64 ^ MULTIPLIER;
     let mut rest = bytes;
     while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {

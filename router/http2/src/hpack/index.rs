@@ -151,7 +151,7 @@ mod tests {
                 newest(&|entry| entry.name() == name && entry.value() == value)
             );
             if rng.random() {
-                table.insert(&name, &value);
+                table.insert(&name, &value, crate::facts::Facts::UNKNOWN);
                 index.insert(field_hash, name_hash);
                 index.trim(table.len());
             }

@@ -6,7 +6,7 @@ use super::static_table::ENTRIES;
 
 /// What the encoder does with a field that is in no table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Indexing {
+pub(crate) enum Indexing {
     /// Inserts it, so that the next one is an index: for values that repeat from call to call.
     Field,
     /// Sends it as a literal: for values that are new in every call and would evict all others.
@@ -46,11 +46,11 @@ const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-
 
 /// What is known of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(crate) struct Known {
     name: &'static [u8],
     /// Index of the first entry of the static table with this name; 0 = none.
-    pub(super) static_index: usize,
-    pub(super) indexing: Indexing,
+    pub(crate) static_index: usize,
+    pub(crate) indexing: Indexing,
 }
 
 /// Slots of the hash table: about a quarter is in use.
@@ -60,7 +60,7 @@ static KNOWN: [Option<Known>; SLOTS] = known();
 
 /// Finds a name by its hash.
 #[inline]
-pub(super) fn find(name_hash: u64, name: &[u8]) -> Option<&'static Known> {
+pub(crate) fn find(name_hash: u64, name: &[u8]) -> Option<&'static Known> {
     let mut slot = name_hash as usize % SLOTS;
     while let Some(known) = &KNOWN[slot] {
         if known.name == name {

@@ -3,8 +3,9 @@
 //! Names and values lie end to end in one buffer, in order of insertion. What is evicted leaves a hole at its front, which
 //! is closed only when the end reaches the table's size, so that a field never wraps around and can be lent in one piece.
 //! Nothing is allocated before the first insertion. The memory is bounded by the table's size: octets by the buffer's
-//! limit, marks by the 32 octets that the RFC charges for each field.
+//! limit, marks by twice the 32 octets that the RFC charges for each field.
 
+use crate::facts::Facts;
 use std::collections::VecDeque;
 
 /// What RFC 7541 section 4.1 adds to the octets of every entry when it counts the size of the table.
@@ -14,12 +15,13 @@ pub(super) const ENTRY_OVERHEAD: usize = 32;
 const FIRST_CAPACITY: usize = 256;
 
 /// A field of a table, name and value in one piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'a> {
     /// The name, then the value.
     pub(super) joined: &'a [u8],
     /// How many octets of it are the name.
     pub(super) name_len: usize,
+    pub(super) facts: Facts,
 }
 
 impl<'a> Entry<'a> {
@@ -38,6 +40,7 @@ struct Mark {
     start: u64,
     name_len: u32,
     value_len: u32,
+    facts: Facts,
 }
 
 impl Mark {
@@ -77,12 +80,13 @@ impl Table {
     pub(super) fn get(&self, age: usize) -> Option<Entry<'_>> {
         let mark = self.marks.get(self.marks.len().checked_sub(age + 1)?)?;
         let start = (mark.start - self.base) as usize;
-        Some(Entry { joined: &self.bytes[start..start + mark.len()], name_len: mark.name_len as usize })
+        let joined = &self.bytes[start..start + mark.len()];
+        Some(Entry { joined, name_len: mark.name_len as usize, facts: mark.facts })
     }
 
     /// Inserts an entry and evicts what no longer fits. An entry larger than the table empties it (RFC 7541 section 4.4).
     /// Returns whether the entry is in the table.
-    pub(super) fn insert(&mut self, name: &[u8], value: &[u8]) -> bool {
+    pub(super) fn insert(&mut self, name: &[u8], value: &[u8], facts: Facts) -> bool {
         let len = name.len() + value.len();
         let size = len + ENTRY_OVERHEAD;
         self.evict_to(self.max_size.saturating_sub(size));
@@ -96,7 +100,7 @@ impl Table {
         let start = self.base + self.bytes.len() as u64;
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
-        self.marks.push_back(Mark { start, name_len, value_len });
+        self.marks.push_back(Mark { start, name_len, value_len, facts });
         self.size += size;
         true
     }
@@ -168,16 +172,21 @@ mod tests {
                 let len = rng.random_range(0..=max_size.min(1 << magnitude));
                 let value = step.to_le_bytes().repeat(len / 4 + 1)[..len].to_vec();
                 let name = vec![b'n'; rng.random_range(0..8)];
-                assert_eq!(table.insert(&name, &value), name.len() + len + ENTRY_OVERHEAD <= max_size);
+                assert_eq!(
+                    table.insert(&name, &value, Facts::UNKNOWN),
+                    name.len() + len + ENTRY_OVERHEAD <= max_size
+                );
                 inserted.push((name, value));
                 let entries: Vec<_> = (0..table.len())
                     .map(|age| table.get(age).unwrap())
                     .map(|entry| (entry.name().to_vec(), entry.value().to_vec()))
                     .collect();
                 assert_eq!(entries, expected(&inserted, max_size));
-                assert_eq!(table.get(table.len()), None);
+                assert!(table.get(table.len()).is_none());
                 assert!(table.size <= max_size && table.bytes.capacity() <= max_size);
-                assert!(table.marks.capacity() * size_of::<Mark>() <= max_size.max(4 * size_of::<Mark>()));
+                assert!(
+                    table.marks.capacity() * size_of::<Mark>() <= 2 * max_size.max(4 * size_of::<Mark>())
+                );
             }
         }
     }
@@ -186,7 +195,7 @@ mod tests {
     fn an_unused_table_holds_no_memory_and_an_emptied_one_gives_it_back() {
         let mut table = Table::new(4096);
         assert_eq!((table.bytes.capacity(), table.marks.capacity()), (0, 0));
-        table.insert(b"name", b"value");
+        table.insert(b"name", b"value", Facts::UNKNOWN);
         assert_eq!((table.size, table.bytes.capacity()), (41, FIRST_CAPACITY));
         table.set_max_size(0);
         assert_eq!((table.size, table.bytes.capacity(), table.marks.capacity()), (0, 0, 0));

@@ -78,7 +78,7 @@ pub(crate) async fn drive(
 }
 
 pub(crate) fn fields<'a>(list: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = Field<'a>> {
-    list.iter().map(|(n, v)| Field { name: n.as_bytes(), value: v.as_bytes(), sensitive: false })
+    list.iter().map(|(n, v)| Field::new(n.as_bytes(), v.as_bytes()))
 }
 
 /// Content that shows lost, doubled or swapped bytes.

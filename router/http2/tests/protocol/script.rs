@@ -289,7 +289,7 @@ pub(crate) fn settings(list: &[(u16, u32)]) -> Vec<u8> {
 }
 
 pub(crate) fn fields<'a>(list: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = Field<'a>> + Clone {
-    list.iter().map(|(n, v)| Field { name: n.as_bytes(), value: v.as_bytes(), sensitive: false })
+    list.iter().map(|(n, v)| Field::new(n.as_bytes(), v.as_bytes()))
 }
 
 pub(crate) fn pairs(headers: &Headers) -> Vec<(String, String)> {

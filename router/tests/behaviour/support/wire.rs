@@ -91,7 +91,7 @@ impl Wire {
         let mut out = Vec::new();
         self.encoder.begin(&mut out);
         for (name, value) in fields {
-            let field = Field { name: name.as_bytes(), value: value.as_bytes(), sensitive: false };
+            let field = Field::new(name.as_bytes(), value.as_bytes());
             self.encoder.encode(field, &mut out);
         }
         out
