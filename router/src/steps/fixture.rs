@@ -10,10 +10,10 @@ use switchboard_http2::Headers;
 use switchboard_proto::agentplatform::{TaskRequest, TaskResponse};
 
 /// The ID that is called, and its service.
-pub(super) const ID: &str = "bench-agent";
+const ID: &str = "bench-agent";
 pub(super) const SERVICE: &str = "agent-bench";
-/// Services in the directory.
-const SERVICES: usize = 1_000;
+/// Services in the directory: that one, and `other-N-agent` from 1 on.
+pub(super) const SERVICES: usize = 1_000;
 
 /// What a client in C++ or Python sends; `unique` numbers the call whose headers no other call has.
 pub(super) fn request_headers(path: &str, unique: Option<u64>) -> Headers {

@@ -104,9 +104,14 @@ pub(super) fn peek() -> Run {
 pub(super) fn route() -> Run {
     let routes = fixture::routes();
     let directory = fixture::directory();
-    let (path, id) = (fixture::EXECUTE_TASK.as_bytes(), fixture::ID.as_bytes());
+    let path = fixture::EXECUTE_TASK.as_bytes();
+    // How many entries a map looks at depends on its seed: that of one ID alone would differ from run to run.
+    let ids: Vec<String> = (1..fixture::SERVICES).map(|number| format!("other-{number}-agent")).collect();
+    let mut next = 0;
     Box::new(move |iterations| {
         for _ in 0..iterations {
+            let id = ids[next].as_bytes();
+            next = (next + 1) % ids.len();
             let method = routes.get(black_box(path)).map(|method| &**method);
             assert!(matches!(route::decide(method, path, None), Ok(None)), "the message is not needed");
             let target = method.and_then(|it| route::decide_by_message(it, None, black_box(id), false).ok());
