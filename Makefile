@@ -45,9 +45,9 @@ chaos: tools ## Break a whole mesh in every way under 2,000 calls/s and print wh
 	    -p echo-agent -p weather-tool -p itinerary-worker
 	SWITCHBOARD_BIN_DIR="$${CARGO_TARGET_DIR:-target}/release" .venv/bin/python mesh/testkit/chaos/run.py $(ONLY)
 
-bench-check: ## Compare the instructions of the router's hot steps with bench/steps.json (KEEP=1 keeps them)
-	cargo build --locked --release -p switchboard-bench
-	"$${CARGO_TARGET_DIR:-target}/release/switchboard-bench" check $(if $(KEEP),--keep)
+bench-check: ## Compare the instructions of the router's hot steps with bench/steps/steps.json (KEEP=1 keeps them)
+	cargo build --locked --release -p switchboard-steps
+	$(RELEASE)/switchboard-steps check $(if $(KEEP),--keep)
 
 compose: ## Check docker-compose.yml without an engine
 	@.ci/test.sh tools compose
@@ -58,7 +58,8 @@ bench-tools: ## Install what the bench compares with: HAProxy, nginx, Envoy, and
 	@bench/install.sh
 
 bench: bench-tools ## Measure what a call costs beside the peers, write bench/RESULTS.md (QUICK=1: three minutes)
-	cargo build --locked --release -p switchboard-router -p switchboard-bench
+	cargo build --locked --release -p switchboard-router
+	cargo build --locked --release -p switchboard-bench
 	@SWITCHBOARD_BENCH_COMMAND="make bench$(if $(QUICK), QUICK=1)"; export SWITCHBOARD_BENCH_COMMAND; \
 	bench=$(RELEASE)/switchboard-bench; quick="$(if $(QUICK),--quick)"; missing=0; \
 	$$bench run $$quick --out $(OUT) || { missing=$$?; [ $$missing -eq 3 ] || exit $$missing; }; \

@@ -5,7 +5,6 @@
 
 mod alarm;
 mod backend;
-mod check;
 mod contender;
 mod growth;
 mod link;
@@ -15,7 +14,6 @@ mod proxy;
 mod report;
 mod results;
 mod run;
-mod step;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -35,8 +33,6 @@ enum Command {
     Run(run::Args),
     Growth(growth::Args),
     Report(report::Args),
-    Check(check::Args),
-    Step(step::Args),
 }
 
 #[expect(clippy::print_stderr, reason = "errors are for the terminal")]
@@ -48,8 +44,6 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Growth(args) => growth::run(args),
         Command::Report(args) => report::run(args),
-        Command::Check(args) => check::run(args),
-        Command::Step(args) => step::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -151,8 +151,13 @@ impl Plane {
     /// Notes what the call's end says of its instance, and ejects it if that was the last straw.
     pub(crate) fn judge(&mut self, key: CallKey, verdict: Verdict) {
         let Some(call) = self.calls.get_mut(key) else { return };
-        let Some(load) = call.load.clone() else { return };
-        let (probe, service) = (std::mem::take(&mut call.probe), call.service.clone());
+        let Some(load) = &call.load else { return };
+        let probe = std::mem::take(&mut call.probe);
+        if verdict != Verdict::Bad {
+            load.ended(verdict, probe, self.now_ms, 0, || false);
+            return;
+        }
+        let (load, service) = (load.clone(), call.service.clone());
         let directory = self.directory.clone();
         // Never the last one, and never more than half.
         let may_eject = || {

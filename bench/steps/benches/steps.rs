@@ -1,4 +1,4 @@
-//! Time per iteration of the router's hot steps: `cargo bench -p switchboard-bench`.
+//! Time per iteration of the router's hot steps: `cargo bench -p switchboard-steps`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::time::{Duration, Instant};

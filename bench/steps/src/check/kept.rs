@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
 
-/// `bench/steps.json`.
+/// `bench/steps/steps.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
     /// What they were counted on: instructions of one architecture say nothing of another's.

@@ -1,6 +1,6 @@
 //! Compares the instructions of the hot steps with the numbers kept in the repository.
 //!
-//! Instructions are counted by valgrind, of this very program as `step NAME`, with N and with 2N iterations; the
+//! Instructions are counted by valgrind, of this very program as `run NAME`, with N and with 2N iterations; the
 //! difference is what N iterations took, without start and end. That says the same on a busy machine and on a quiet one,
 //! which no time does, and a change of a few per cent is seen.
 
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The numbers that are kept.
-    #[arg(long, default_value = "bench/steps.json")]
+    #[arg(long, default_value = "bench/steps/steps.json")]
     file: PathBuf,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         writeln!(out, "kept in {}", args.file.display())?;
         return Ok(());
     }
-    let again = "run `make bench-check KEEP=1` and commit bench/steps.json";
+    let again = "run `make bench-check KEEP=1` and commit bench/steps/steps.json";
     if !better.is_empty() {
         writeln!(out, "{} got cheaper by more than {TOLERANCE} %: {again}", better.join(", "))?;
     }
@@ -80,7 +80,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         bail!("nothing is kept of {}: {again}", new.join(", "));
     }
     if !worse.is_empty() {
-        let why = "`valgrind --tool=callgrind` on `switchboard-bench step NAME` says where";
+        let why = "`valgrind --tool=callgrind` on `switchboard-steps run NAME` says where";
         bail!(
             "{} got dearer by more than {TOLERANCE} %; {why}. If it is worth it, {again}",
             worse.join(", ")

@@ -52,7 +52,7 @@ impl Valgrind {
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
             .env("GLIBC_TUNABLES", PLAIN_COPIES)
             .arg(&self.program)
-            .args(["step", step, "--iterations", &iterations.to_string()])
+            .args(["run", step, "--iterations", &iterations.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
