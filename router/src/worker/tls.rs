@@ -8,6 +8,8 @@
 //! What is encrypted cannot be taken back, so no more than [`SEAL_BYTES`] are at a time, and only once the socket has taken
 //! what was encrypted before: everything else waits in HTTP/2's output and streams, where it is bounded and counted.
 
+#[cfg(test)]
+mod cost;
 mod failure;
 mod session;
 

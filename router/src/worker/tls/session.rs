@@ -41,7 +41,7 @@ pub(super) struct Opened {
 }
 
 impl Session {
-    fn new(tls: Connection, peer: Peer) -> Self {
+    pub(super) fn new(tls: Connection, peer: Peer) -> Self {
         let mut session = Session {
             tls,
             peer,
