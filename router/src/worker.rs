@@ -450,7 +450,7 @@ impl EventLoop {
                 return self.resume(conn);
             }
             if matches!(socket.layer, Layer::Tls(_)) {
-                return self.read_tls(conn);
+                return self.read_tls(conn, until_short);
             }
             if !self.plane.wants_read(conn) {
                 socket.paused = true;

@@ -85,8 +85,8 @@ impl Tls {
 }
 
 impl EventLoop {
-    /// Reads from a TLS connection, or has its handshake wait for its turn.
-    pub(super) fn read_tls(&mut self, conn: ConnKey) {
+    /// Reads from a TLS connection, or has its handshake wait for its turn. `until_short`: as in `read`.
+    pub(super) fn read_tls(&mut self, conn: ConnKey, until_short: bool) {
         for _ in 0..READS_PER_TURN {
             let Some(Some(socket)) = self.sockets.get_mut(conn) else { return };
             let Layer::Tls(session) = &mut socket.layer else { return };
@@ -100,7 +100,7 @@ impl EventLoop {
                 socket.paused = true;
                 return;
             }
-            if !self.read_tls_once(conn) {
+            if !self.read_tls_once(conn, until_short) {
                 return;
             }
         }
@@ -118,8 +118,8 @@ impl EventLoop {
                 && let Layer::Tls(session) = &mut socket.layer
             {
                 session.queued = false;
-                if self.read_tls_once(conn) {
-                    self.read_tls(conn);
+                if self.read_tls_once(conn, false) {
+                    self.read_tls(conn, false);
                 }
                 self.run_commands();
             }
@@ -130,13 +130,14 @@ impl EventLoop {
     }
 
     /// One read; true if there may be more.
-    fn read_tls_once(&mut self, conn: ConnKey) -> bool {
+    fn read_tls_once(&mut self, conn: ConnKey, until_short: bool) -> bool {
         let Some(Some(socket)) = self.sockets.get_mut(conn) else { return false };
         let Layer::Tls(session) = &mut socket.layer else { return false };
         if session.ended {
             self.plane.lost(conn, "the peer closed the connection");
             return false;
         }
+        let early = session.has_early();
         let read = match session.read(&mut socket.stream, &mut self.buffer) {
             Ok(0) => {
                 let why = match session.handshaking {
@@ -154,6 +155,8 @@ impl EventLoop {
                 return false;
             }
         };
+        // What was read before TLS had begun is not all that the socket has.
+        let emptied = until_short && !early && read < self.buffer.len();
         if self.tls.plain.is_empty() {
             self.tls.plain = vec![0; PLAIN_BYTES].into_boxed_slice();
         }
@@ -189,7 +192,7 @@ impl EventLoop {
         } else if opened.closed {
             self.plane.lost(conn, "the peer closed the connection");
         }
-        !more && !opened.closed
+        !more && !opened.closed && !emptied
     }
 
     /// The handshake is finished; false if the connection is refused all the same.
@@ -211,10 +214,9 @@ impl EventLoop {
         true
     }
 
-    /// Writes what waits for a TLS connection until there is nothing or the socket is full.
+    /// Writes what waits for a TLS connection, which has been pumped, until there is nothing or the socket is full.
     pub(super) fn write_tls(&mut self, conn: ConnKey) {
         loop {
-            self.plane.pump(conn);
             let Some(Some(socket)) = self.sockets.get_mut(conn) else { return };
             let Layer::Tls(session) = &mut socket.layer else { return };
             if socket.connecting || socket.blocked {
@@ -236,6 +238,10 @@ impl EventLoop {
             self.plane.sealed(conn, 0);
             if session.handshaking {
                 return;
+            }
+            if self.plane.output(conn).is_empty() {
+                // Not before: what is left of an output moves to its front when more comes.
+                self.plane.pump(conn);
             }
             let output = self.plane.output(conn);
             if output.is_empty() || session.closing {

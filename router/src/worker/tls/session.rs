@@ -82,6 +82,11 @@ impl Session {
         }
     }
 
+    /// Whether what was read before is next.
+    pub(super) fn has_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
     /// Reads from the socket, or what was read before.
     pub(super) fn read(&mut self, stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         if self.early.is_empty() {
