@@ -44,7 +44,7 @@ pub(super) fn instances(lab: &Lab, growth: &mut Growth) -> Result<()> {
         let addresses: Vec<_> = (1..*count).map(address).collect();
         registry::instances(&url, &addresses)?;
         let router = lab.start(Contender::Router)?;
-        point(lab, growth, *count, &[("router", &router)], SATURATED)?;
+        points(lab, growth, &[("router", &router)], &[(*count, SATURATED)])?;
     }
     registry::clear(&url)
 }
@@ -53,12 +53,12 @@ pub(super) fn instances(lab: &Lab, growth: &mut Growth) -> Result<()> {
 pub(super) fn connections(lab: &Lab, growth: &mut Growth) -> Result<()> {
     let (router, relay) = (lab.start(Contender::Router)?, lab.start(Contender::HaproxyTcp)?);
     let most = lab::most_connections()?;
-    for count in lab.points(&CONNECTIONS, &[1, 100, 10_000]) {
+    let load = |count: &usize| {
         let connections = (*count).min(most);
-        let load = Load { connections, streams: (IN_FLIGHT / connections).max(1), ids: 0 };
-        point(lab, growth, connections, &[("router", &router), ("haproxy-tcp", &relay)], load)?;
-    }
-    Ok(())
+        (connections, Load { connections, streams: (IN_FLIGHT / connections).max(1), ids: 0 })
+    };
+    let loads: Vec<_> = lab.points(&CONNECTIONS, &[1, 100, 10_000]).iter().map(load).collect();
+    points(lab, growth, &[("router", &router), ("haproxy-tcp", &relay)], &loads)
 }
 
 /// More and more connections are open and silent while eight call.
@@ -71,11 +71,9 @@ pub(super) fn open_connections(lab: &Lab, growth: &mut Growth) -> Result<()> {
 /// More and more calls are in flight on one connection.
 pub(super) fn streams(lab: &Lab, growth: &mut Growth) -> Result<()> {
     let (router, relay) = (lab.start(Contender::Router)?, lab.start(Contender::HaproxyTcp)?);
-    for count in lab.points(&STREAMS, &[1, 100, 10_000]) {
-        let load = Load { connections: 1, streams: *count, ids: 0 };
-        point(lab, growth, *count, &[("router", &router), ("haproxy-tcp", &relay)], load)?;
-    }
-    Ok(())
+    let load = |count: &usize| (*count, Load { connections: 1, streams: *count, ids: 0 });
+    let loads: Vec<_> = lab.points(&STREAMS, &[1, 100, 10_000]).iter().map(load).collect();
+    points(lab, growth, &[("router", &router), ("haproxy-tcp", &relay)], &loads)
 }
 
 /// More and more streams are open and silent while eight connections call.
@@ -92,7 +90,7 @@ fn open(lab: &Lab, growth: &mut Growth, held: Held, counts: &[usize]) -> Result<
             holders.push(hold(running, held, count - there, (count - there).div_ceil(HELD_ON_ONE))?);
         }
         there = *count;
-        point(lab, growth, *count, &[("router", &router), ("haproxy-tcp", &relay)], SATURATED)?;
+        points(lab, growth, &[("router", &router), ("haproxy-tcp", &relay)], &[(*count, SATURATED)])?;
     }
     Ok(())
 }
@@ -102,15 +100,24 @@ pub(super) fn workers(lab: &Lab, growth: &mut Growth) -> Result<()> {
     for threads in [1, 2] {
         let router = lab.start_with(Contender::Router, threads)?;
         let relay = lab.start_with(Contender::HaproxyTcp, threads)?;
-        point(lab, growth, threads, &[("router", &router), ("haproxy-tcp", &relay)], SATURATED)?;
+        points(lab, growth, &[("router", &router), ("haproxy-tcp", &relay)], &[(threads, SATURATED)])?;
     }
     Ok(())
 }
 
-fn point(lab: &Lab, growth: &mut Growth, x: usize, them: &[(&str, &Running)], load: Load) -> Result<()> {
-    for ((name, _), us) in them.iter().zip(compare(lab, them, load)?) {
-        found(x, name, us, &growth.unit);
-        growth.series.entry((*name).to_owned()).or_default().push((x as f64, us));
+/// Measures every load and adds its point at its x.
+pub(super) fn points(
+    lab: &Lab,
+    growth: &mut Growth,
+    them: &[(&str, &Running)],
+    loads: &[(usize, Load)],
+) -> Result<()> {
+    let only_loads: Vec<Load> = loads.iter().map(|(_, load)| *load).collect();
+    for ((x, _), costs) in loads.iter().zip(compare(lab, them, &only_loads)?) {
+        for ((name, _), us) in them.iter().zip(costs) {
+            found(*x, name, us, &growth.unit);
+            growth.series.entry((*name).to_owned()).or_default().push((*x as f64, us));
+        }
     }
     Ok(())
 }

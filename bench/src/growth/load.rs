@@ -39,17 +39,21 @@ struct Observed {
     cpu_ns: u64,
 }
 
-/// Us CPU per call of each of these under the same load: medians of windows that alternate between them.
-pub(super) fn compare(lab: &Lab, them: &[(&str, &Running)], load: Load) -> Result<Vec<f64>> {
-    let mut windows = vec![Vec::new(); them.len()];
+/// Us CPU per call of each of these under each load, by load: medians of windows that go round all of them, so that what
+/// disturbs the machine for a while disturbs no point more than the others.
+pub(super) fn compare(lab: &Lab, them: &[(&str, &Running)], loads: &[Load]) -> Result<Vec<Vec<f64>>> {
+    let mut windows = vec![vec![Vec::new(); them.len()]; loads.len()];
     for round in 0..lab.windows {
-        for at in 0..them.len() {
-            let at = (at + round) % them.len();
-            let (name, running) = them[at];
-            windows[at].push(window(lab, running, load).with_context(|| format!("{name} with {load:?}"))?);
+        for (load, windows) in loads.iter().zip(&mut windows) {
+            for at in 0..them.len() {
+                let at = (at + round) % them.len();
+                let (name, running) = them[at];
+                windows[at]
+                    .push(window(lab, running, *load).with_context(|| format!("{name} with {load:?}"))?);
+            }
         }
     }
-    Ok(windows.into_iter().map(median).collect())
+    Ok(windows.into_iter().map(|of_load| of_load.into_iter().map(median).collect()).collect())
 }
 
 /// One window of one contender.

@@ -1,8 +1,9 @@
 //! Cost against services: those in the registry, and those that are called.
 
 use super::{
-    lab::{Lab, found},
-    load::{Load, SATURATED, compare},
+    cost::points,
+    lab::Lab,
+    load::{Load, SATURATED},
     registry, say,
 };
 use crate::{
@@ -33,7 +34,8 @@ pub(super) fn registered(lab: &Lab, growth: &mut Growth) -> Result<()> {
     let mut there = 0;
     for count in lab.points(&REGISTERED, &REGISTERED[..4]) {
         grow(lab, &router, &mut there, *count)?;
-        point(lab, growth, &router, *count, 1)?;
+        let load = Load { ids: 1, ..SATURATED };
+        points(lab, growth, &[("router", &router)], &[(*count, load)])?;
     }
     drop(router);
     registry::clear(&lab.site.consul()?.url())
@@ -43,9 +45,9 @@ pub(super) fn registered(lab: &Lab, growth: &mut Growth) -> Result<()> {
 pub(super) fn called(lab: &Lab, growth: &mut Growth) -> Result<()> {
     let router = lab.start(Contender::Router)?;
     grow(lab, &router, &mut 0, BEHIND_CALLED)?;
-    for count in lab.points(&CALLED, &[1, 100]) {
-        point(lab, growth, &router, *count, *count)?;
-    }
+    let load = |count: &usize| (*count, Load { ids: *count, ..SATURATED });
+    let loads: Vec<_> = lab.points(&CALLED, &[1, 100]).iter().map(load).collect();
+    points(lab, growth, &[("router", &router)], &loads)?;
     drop(router);
     registry::clear(&lab.site.consul()?.url())
 }
@@ -61,13 +63,6 @@ fn grow(lab: &Lab, router: &Running, there: &mut usize, count: usize) -> Result<
         say(&format!("        {count} services registered in {written:.1?}, known after {all:.1?}"));
     }
     *there = count;
-    Ok(())
-}
-
-fn point(lab: &Lab, growth: &mut Growth, router: &Running, x: usize, ids: usize) -> Result<()> {
-    let us = compare(lab, &[("router", router)], Load { ids, ..SATURATED })?[0];
-    found(x, "router", us, &growth.unit);
-    growth.series.entry("router".to_owned()).or_default().push((x as f64, us));
     Ok(())
 }
 
