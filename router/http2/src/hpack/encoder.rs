@@ -27,6 +27,9 @@ const MAX_SHARE: usize = 4;
 /// The same for a field that is inserted for the sake of its name: its value is dead weight.
 const MAX_NAME_SHARE: usize = 16;
 
+/// Values that are new in every call go out uncoded up to this length: a `traceparent` has 55.
+const UNCODED_MAX: usize = 64;
+
 /// The three kinds of literals (RFC 7541 section 6.2).
 #[derive(Clone, Copy)]
 enum Literal {
@@ -143,9 +146,12 @@ impl Encoder {
     }
 }
 
-/// A literal whose value is new in every call, as it is: coding it would save a quarter of some thirty octets, and cost both
-/// ends more than all the rest of the block.
+/// A literal whose value is new in every call. A short one goes out as it is: coding it would save a quarter of some thirty
+/// octets, and cost both ends more than all the rest of the block.
 fn unique(name_index: usize, field: Field<'_>, out: &mut Vec<u8>) {
+    if field.value.len() > UNCODED_MAX {
+        return literal(Literal::NotIndexed, name_index, field, out);
+    }
     integer::encode(name_index, 4, 0x00, out);
     if name_index == 0 {
         string(field.name, out);
