@@ -86,6 +86,9 @@ pub(crate) struct Conn {
     partial: usize,
     /// Bytes that are encrypted and not taken by the socket; likewise.
     sealed: usize,
+    /// Memory of its emptied output that is counted in `Plane::kept`, and when that was used, in ms of the router clock.
+    kept: usize,
+    kept_ms: u64,
     /// Close it once its output is written.
     pub(crate) closing: bool,
     /// Everything is written and the sending side is shut; waits for the peer to close.
@@ -119,6 +122,11 @@ const LINGER: Duration = Duration::from_secs(1);
 /// millisecond: a flood within all limits must not keep the others waiting for longer.
 const EFFORT_PER_TURN: u32 = 1_024;
 const EFFORT_OF_A_CALL: u32 = 4;
+/// Memory of emptied outputs that is kept for what comes next, over all connections: a busy one would ask the allocator for
+/// hundreds of KiB in every turn. ...
+const KEPT_MAX: usize = 8 << 20;
+/// ... And for how long it is kept unused: ten thousand idle connections hold none of it.
+const KEPT_MS: u64 = 500;
 /// Retired header lists kept for the next calls.
 const SPARE_HEADERS: usize = 256;
 /// Largest retired header list that is kept.
@@ -148,6 +156,8 @@ pub(crate) struct Plane {
     pub(crate) making_room: bool,
     /// Services whose refresh was asked for since the last snapshot.
     pub(crate) refreshing: HashSet<Arc<str>>,
+    /// Memory that emptied outputs keep.
+    kept: usize,
     dirty: Vec<ConnKey>,
     commands: Vec<Command>,
     pub(crate) now_ms: u64,
@@ -184,6 +194,7 @@ impl Plane {
             full: HashMap::default(),
             making_room: false,
             refreshing: HashSet::new(),
+            kept: 0,
             dirty: Vec::new(),
             commands: Vec::new(),
             now_ms: 1,
@@ -241,6 +252,8 @@ impl Plane {
             securing: false,
             partial: 0,
             sealed: 0,
+            kept: 0,
+            kept_ms: 0,
             closing: false,
             lingering: false,
         };
@@ -380,6 +393,7 @@ impl Plane {
     /// Forgets the connection and has its socket dropped.
     pub(crate) fn remove(&mut self, key: ConnKey) {
         if let Some(Some(conn)) = self.conns.try_remove(key) {
+            self.kept -= conn.kept;
             self.conn_timers.clear(key);
             let gauge = match conn.side {
                 Side::Downstream(_) => &self.metrics.downstream_connections,
@@ -421,6 +435,16 @@ impl Plane {
             conn.http2.consume_output(bytes);
             let [_, counter] = conn.side.bytes(&self.metrics);
             counter.fetch_add(bytes as u64, Relaxed);
+            if conn.http2.output().is_empty() {
+                conn.kept_ms = self.now_ms;
+                let capacity = conn.http2.output_capacity();
+                let others = self.kept - conn.kept;
+                if others + capacity > KEPT_MAX {
+                    conn.http2.shrink_output();
+                }
+                conn.kept = conn.http2.output_capacity();
+                self.kept = others + conn.kept;
+            }
         }
     }
 
@@ -506,6 +530,17 @@ impl Plane {
         match conn.side {
             Side::Downstream(_) => self.downstream_timeout(key),
             Side::Upstream(_) => self.upstream_timeout(key),
+        }
+    }
+
+    /// Gives back the memory of outputs that were not used for some time.
+    fn give_back(&mut self) {
+        for (_, conn) in &mut self.conns {
+            let Some(conn) = conn.as_deref_mut() else { continue };
+            if conn.kept > 0 && self.now_ms >= conn.kept_ms + KEPT_MS && conn.http2.output().is_empty() {
+                conn.http2.shrink_output();
+                self.kept -= std::mem::take(&mut conn.kept);
+            }
         }
     }
 

@@ -1,11 +1,8 @@
-//! The bytes that wait for the socket: one buffer with a start mark, compacted as it drains.
+//! The bytes that wait for the socket: one buffer with a start mark, compacted as it drains. An emptied buffer keeps its
+//! memory until the owner gives it back, who knows which of ten thousand connections will need theirs again at once.
 
 use super::event::StreamId;
 use crate::frame::{self, HEADER_LEN, flag};
-
-/// Capacity that an empty output keeps: two frames of the default size. More goes back to the allocator, so that ten
-/// thousand idle connections do not hold what each needed once.
-const KEEP: usize = 32 << 10;
 
 /// DATA payload of one frame at most, whatever the peer accepts: streams take turns frame by frame.
 pub(super) const DATA_FRAME_MAX: usize = 16 << 10;
@@ -92,13 +89,22 @@ impl Output {
             self.start = 0;
             self.latest = DataFrame::default();
             self.buf.clear();
-            if self.buf.capacity() > KEEP {
-                self.buf = Vec::new();
-            }
         } else {
             // Where the answers lie is not recorded: each part of the output is taken to hold its share of them.
             self.control -= self.control * n / len;
             self.start += n;
+        }
+    }
+
+    /// Memory that the buffer has.
+    pub(super) fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    /// Gives the memory of an empty buffer back.
+    pub(super) fn shrink(&mut self) {
+        if self.buf.is_empty() {
+            self.buf = Vec::new();
         }
     }
 
@@ -157,11 +163,16 @@ mod tests {
     }
 
     #[test]
-    fn empty_output_gives_its_memory_back() {
+    fn only_an_empty_output_gives_its_memory_back() {
         let mut output = Output::default();
         output.tail().resize(1 << 20, 0);
-        output.consume(1 << 20);
-        assert!(output.buf.capacity() <= KEEP);
+        output.consume((1 << 20) - 1);
+        output.shrink();
+        assert_eq!((output.bytes(), output.capacity() >= 1 << 20), (&[0][..], true));
+        output.consume(1);
+        assert!(output.capacity() >= 1 << 20);
+        output.shrink();
+        assert_eq!(output.capacity(), 0);
     }
 
     #[test]
