@@ -11,6 +11,7 @@ mod huffman;
 mod index;
 mod integer;
 pub(crate) mod known_names;
+mod repeats;
 pub(crate) mod static_table;
 mod table;
 

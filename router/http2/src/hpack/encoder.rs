@@ -3,7 +3,8 @@
 //! What is in a table goes out as an index. What is not goes out as a literal, Huffman-coded where that is shorter and the
 //! value may repeat, and what becomes of it in the table depends on its name (see `known_names`):
 //!
-//! - most fields are inserted, `:path` among them: a mesh has few distinct methods;
+//! - most fields are inserted, `:path` among them: a mesh has few distinct methods. Unless the values of their name turn out
+//!   not to repeat (see `repeats`);
 //! - names with a new value in every call are not, lest they evict what repeats. Only the first of such a name is
 //!   inserted, so that the name at least is an index from then on;
 //! - secrets (`authorization`, `cookie` ...) never are, and go out as never-indexed whether or not they came that way:
@@ -13,6 +14,7 @@
 use super::hash::hash;
 use super::index::Index;
 use super::known_names::Indexing;
+use super::repeats::Repeats;
 use super::static_table::DYNAMIC_START;
 use super::table::{ENTRY_OVERHEAD, Table};
 use super::{DEFAULT_TABLE_SIZE, huffman, integer};
@@ -43,6 +45,7 @@ enum Literal {
 pub struct Encoder {
     table: Table,
     index: Index,
+    repeats: Repeats,
     /// Our own cap of the table.
     cap: usize,
     /// The size to use from the next block on, and the smallest one since the last: both may have to be announced.
@@ -58,6 +61,7 @@ impl Encoder {
         Self {
             table: Table::new(DEFAULT_TABLE_SIZE),
             index: Index::default(),
+            repeats: Repeats::default(),
             cap: max_table_size,
             next_size: size,
             smallest_size: size,
@@ -100,7 +104,11 @@ impl Encoder {
                     return integer::encode(usize::from(facts.static_field), 7, 0x80, out);
                 }
                 if let Some(age) = self.index.find_field(&self.table, facts.hash, field.name, field.value) {
+                    self.repeats.hit(field.name);
                     return integer::encode(DYNAMIC_START + age, 7, 0x80, out);
+                }
+                if !self.repeats.is_worth_it(field.name) {
+                    return self.encode_unique(static_name, field, out);
                 }
                 let name_index = self.name_index(static_name, field.name);
                 if self.fits(field, MAX_SHARE) {
@@ -109,18 +117,21 @@ impl Encoder {
                     literal(Literal::NotIndexed, name_index, field, out);
                 }
             }
-            Indexing::Name => {
-                let name_index = self.name_index(static_name, field.name);
-                if name_index == 0 && self.fits(field, MAX_NAME_SHARE) {
-                    self.insert(name_index, field, out);
-                } else {
-                    unique(name_index, field, out);
-                }
-            }
+            Indexing::Name => self.encode_unique(static_name, field, out),
             Indexing::Never => {
                 let name_index = self.name_index(static_name, field.name);
                 literal(Literal::NeverIndexed, name_index, field, out);
             }
+        }
+    }
+
+    /// Appends a field whose value is new. It is inserted only for the sake of its name.
+    fn encode_unique(&mut self, static_name: usize, field: Field<'_>, out: &mut Vec<u8>) {
+        let name_index = self.name_index(static_name, field.name);
+        if name_index == 0 && self.fits(field, MAX_NAME_SHARE) {
+            self.insert(name_index, field, out);
+        } else {
+            unique(name_index, field, out);
         }
     }
 
