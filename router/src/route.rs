@@ -67,7 +67,7 @@ pub enum RouteError {
 /// All methods that the router knows by their contract. Every other method is routed by rule (a) or (c).
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    methods: HashMap<Arc<str>, Arc<MethodRoute>>,
+    methods: HashMap<Box<[u8]>, Arc<MethodRoute>>,
 }
 
 /// gRPC services that the router answers itself, whatever their methods.
@@ -159,13 +159,13 @@ impl RouteTable {
             idempotent: is_idempotent(method),
             unary: !method.is_client_streaming() && !method.is_server_streaming(),
         };
-        self.methods.insert(path, Arc::new(entry));
+        self.methods.insert(path.as_bytes().into(), Arc::new(entry));
         Ok(())
     }
 
     /// The method of that `:path`, if the contract says anything of it.
     pub fn get(&self, path: &[u8]) -> Option<&Arc<MethodRoute>> {
-        self.methods.get(str::from_utf8(path).ok()?)
+        self.methods.get(path)
     }
 
     /// All routes, in no order.

@@ -12,6 +12,7 @@ mod index;
 mod integer;
 pub(crate) mod known_names;
 mod repeats;
+mod run;
 pub(crate) mod static_table;
 mod table;
 

@@ -1,5 +1,7 @@
 //! Which fields the encoder puts into the shared table, and how secrets travel.
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use switchboard_http2::hpack::{Decoder, Encoder};
 use switchboard_http2::{Field, Headers};
 
@@ -163,4 +165,51 @@ fn the_shorter_of_plain_and_huffman_is_sent() {
     assert_eq!(encode(&mut encoder, ":path", "/aaaa"), [0x04, 0x84, 0x60, 0x63, 0x18, 0xff]);
     assert_eq!(encode(&mut encoder, ":path", "{|}"), [0x04, 3, b'{', b'|', b'}']);
     assert_eq!(encode(&mut encoder, ":path", "X"), [0x04, 1, b'X'], "plain when equal");
+}
+
+/// Blocks that begin as the one before did are read in one piece, and must mean the same whatever happened to the table.
+#[test]
+fn requests_that_repeat_are_read_the_same_each_time() {
+    let mut rng = StdRng::seed_from_u64(9);
+    let (mut encoder, mut decoder, mut out) = (Encoder::new(4096), Decoder::new(4096), Headers::new());
+    let request = |path: &str, extra: Option<&str>| {
+        let mut headers = Headers::new();
+        for (name, value) in [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "router"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+        ] {
+            headers.push(name.as_bytes(), value.as_bytes());
+        }
+        if let Some(extra) = extra {
+            headers.push(b"x-extra", extra.as_bytes());
+        }
+        headers
+    };
+    for step in 0..5_000 {
+        if rng.random_bool(0.01) {
+            encoder.set_peer_max_table_size([0, 100, 300, 4096][rng.random_range(0..4)]);
+        }
+        let path = ["/a/B", "/a/C"][usize::from(rng.random_bool(0.1))];
+        let unique = step.to_string();
+        let extra = match rng.random_range(0..20) {
+            0 => Some(unique.as_str()),
+            1..5 => Some("often"),
+            _ => None,
+        };
+        let sent = request(path, extra);
+        let mut block = Vec::new();
+        encoder.begin(&mut block);
+        sent.iter().for_each(|field| encoder.encode(field, &mut block));
+        // Sometimes too small for the list: nothing of that may be remembered.
+        let max = if rng.random_bool(0.05) { 150 } else { 16_384 };
+        let decoded = decoder.decode(&block, max, &mut out).unwrap();
+        assert_eq!(decoded.over_limit, max == 150);
+        if !decoded.over_limit {
+            assert_eq!(out, sent);
+        }
+    }
 }

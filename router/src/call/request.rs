@@ -185,7 +185,6 @@ impl Plane {
                 format!("the router has {limit} calls in flight, its limit: call again, or add routers"),
             ));
         }
-        self.set_call_timer(key);
         Ok(())
     }
 }
@@ -309,11 +308,11 @@ fn is_request_id(value: &[u8]) -> bool {
 
 /// The status in trailers; 2 (UNKNOWN) where there is none that can be read, as gRPC clients take it.
 pub(crate) fn grpc_status(headers: &Headers) -> u8 {
-    headers
-        .get(b"grpc-status")
-        .and_then(|value| str::from_utf8(value).ok())
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(2)
+    match headers.get(b"grpc-status") {
+        Some([digit @ b'0'..=b'9']) => digit - b'0',
+        Some(value) => str::from_utf8(value).ok().and_then(|value| value.parse().ok()).unwrap_or(2),
+        None => 2,
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! literal yields at most 8/5 of it) and by `max_list`: a field that is referenced but no longer fits is never copied,
 //! and a list of such references ends at 1 MiB.
 
+use super::run::Run;
 use super::static_table::{self, DYNAMIC_START};
 use super::table::{ENTRY_OVERHEAD, Entry, Table};
 use super::{DEFAULT_TABLE_SIZE, Error, huffman, integer};
@@ -26,6 +27,7 @@ pub struct Decoded {
 #[derive(Debug)]
 pub struct Decoder {
     table: Table,
+    run: Run,
     /// What a size update may ask for: our SETTINGS_HEADER_TABLE_SIZE.
     limit: usize,
     /// After the limit fell below the table's size: the next block has to begin by reducing it to this or less.
@@ -40,6 +42,7 @@ impl Decoder {
     pub fn new(max_table_size: usize) -> Self {
         Self {
             table: Table::new(max_table_size.min(DEFAULT_TABLE_SIZE)),
+            run: Run::default(),
             limit: max_table_size,
             reduce_to: None,
         }
@@ -78,6 +81,16 @@ impl Decoder {
         let mut over_limit = false;
         let mut may_drop = DROPPED_MAX;
         let mut rest = self.decode_size_updates(block)?;
+        let start = rest;
+        if let Some((fields, octets)) = self.run.find(start, self.table.changes())
+            && fields.list_size() <= max_list
+        {
+            out.push_range(fields, 0..fields.len());
+            rest = &start[octets..];
+        } else if let Some((octets, fields)) = self.decode_indices(start, max_list, out) {
+            self.run.remember(&start[..octets], out, fields, self.table.changes());
+            rest = &start[octets..];
+        }
         while let Some(&first) = rest.first() {
             if first & 0x80 != 0 {
                 let (index, tail) = integer::decode(rest, 7)?;
@@ -115,6 +128,29 @@ impl Decoder {
             }
         }
         Ok(Decoded { over_limit })
+    }
+
+    /// Decodes the indices that a block begins with. Returns the octets that they took and the number of their fields;
+    /// `None`, with nothing in `out`, if anything is unusual about them.
+    fn decode_indices(&self, block: &[u8], max_list: usize, out: &mut Headers) -> Option<(usize, usize)> {
+        let mut rest = block;
+        let mut size = 0;
+        while let Some(&first) = rest.first()
+            && first & 0x80 != 0
+        {
+            let found = integer::decode(rest, 7).and_then(|(index, tail)| Ok((self.entry(index)?, tail)));
+            let fits = found.ok().filter(|(entry, _)| {
+                size += entry.joined.len() + ENTRY_OVERHEAD;
+                size <= max_list
+            });
+            let Some((entry, tail)) = fits else {
+                out.clear();
+                return None;
+            };
+            out.push_joined(entry.joined, entry.name_len, entry.facts);
+            rest = tail;
+        }
+        Some((block.len() - rest.len(), out.len()))
     }
 
     /// Applies the size updates that a block may begin with. Returns the rest of the block.

@@ -59,16 +59,23 @@ pub(super) struct Table {
     /// As RFC 7541 section 4.1 counts it.
     size: usize,
     max_size: usize,
+    changes: u64,
 }
 
 impl Table {
     pub(super) fn new(max_size: usize) -> Self {
-        Self { bytes: Vec::new(), base: 0, marks: VecDeque::new(), size: 0, max_size }
+        Self { bytes: Vec::new(), base: 0, marks: VecDeque::new(), size: 0, max_size, changes: 0 }
     }
 
     /// The number of entries.
     pub(super) fn len(&self) -> usize {
         self.marks.len()
+    }
+
+    /// How often it has changed: as long as that stays the same, so does every index.
+    #[inline]
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(super) fn max_size(&self) -> usize {
@@ -87,6 +94,7 @@ impl Table {
     /// Inserts an entry and evicts what no longer fits. An entry larger than the table empties it (RFC 7541 section 4.4).
     /// Returns whether the entry is in the table.
     pub(super) fn insert(&mut self, name: &[u8], value: &[u8], facts: Facts) -> bool {
+        self.changes += 1;
         let len = name.len() + value.len();
         let size = len + ENTRY_OVERHEAD;
         self.evict_to(self.max_size.saturating_sub(size));
@@ -107,6 +115,7 @@ impl Table {
 
     /// Changes the maximum size, evicts what no longer fits and gives the memory back.
     pub(super) fn set_max_size(&mut self, max_size: usize) {
+        self.changes += 1;
         self.evict_to(max_size);
         if max_size < self.max_size {
             self.close_hole();
