@@ -123,6 +123,24 @@ impl Headers {
         HeadersIter { bytes: &self.bytes, marks: self.marks.iter(), start: 0 }
     }
 
+    /// Iterates over the fields from that place on.
+    pub(crate) fn iter_from(&self, at: usize) -> HeadersIter<'_> {
+        let marks = self.marks.get(at..).unwrap_or_default();
+        let start =
+            at.checked_sub(1).and_then(|before| self.marks.get(before)).map_or(0, |mark| mark.value_end);
+        HeadersIter { bytes: &self.bytes, marks: marks.iter(), start }
+    }
+
+    /// Whether another list begins with the very same fields, none of them sensitive.
+    pub(crate) fn is_prefix_of(&self, list: &Headers) -> bool {
+        let same = |(a, b): (&Mark, &Mark)| {
+            (a.name_end, a.value_end) == (b.name_end, b.value_end) && !a.sensitive && !b.sensitive
+        };
+        self.marks.len() <= list.marks.len()
+            && self.marks.iter().zip(&list.marks).all(same)
+            && list.bytes.starts_with(&self.bytes)
+    }
+
     /// Returns the value of the first field of that name. Names are compared octet by octet: give it in lower case.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.iter().find(|field| field.name == name).map(|field| field.value)

@@ -206,8 +206,8 @@ impl Call {
         let timeout = self.timeout_field(now_ms);
         let previous = (self.attempts > 0).then(|| Decimal::new(self.attempts.into(), b""));
         let end = self.client_done && self.held.is_empty();
-        let fields = forwarded(&self.request, timeout.as_ref(), previous.as_ref());
-        let stream = http2.open(fields, end, key)?;
+        let own = own_fields(timeout.as_ref(), previous.as_ref());
+        let stream = http2.open_list(&self.request, own, end, key)?;
         let pending = match self.held.is_empty() {
             true => 0,
             false => http2.send_data(stream, &self.held, self.client_done),
@@ -266,15 +266,14 @@ fn new_request_id(rng: &mut Rng) -> [u8; 32] {
     std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 0xf])
 }
 
-/// The fields of the request for an instance.
-fn forwarded<'a>(
-    request: &'a Headers,
+/// The fields that the router adds to the client's.
+fn own_fields<'a>(
     timeout: Option<&'a Decimal>,
     previous: Option<&'a Decimal>,
 ) -> impl Iterator<Item = Field<'a>> {
     let timeout = timeout.map(|value| Field::new(b"grpc-timeout", value.bytes()));
     let previous = previous.map(|value| Field::new(b"grpc-previous-rpc-attempts", value.bytes()));
-    request.iter().chain(timeout).chain(previous)
+    timeout.into_iter().chain(previous)
 }
 
 /// `grpc-timeout` in ms, rounded up: 1 to 8 digits and a unit (PROTOCOL-HTTP2, "Timeout").

@@ -7,7 +7,7 @@ use super::recv::{Handled, Outcome, Place, payload_error};
 use super::streams::{Closed, Recv, Send, Stream};
 use super::{Connection, Role, calm, message, protocol};
 use crate::frame::{self, FrameHeader, flag};
-use crate::{ConnectionError, ErrorCode, Field, hpack};
+use crate::{ConnectionError, ErrorCode, Field, Headers, hpack};
 
 /// Memory that the header list and the block buffer keep between blocks: ordinary gRPC metadata.
 const KEEP: usize = 8 << 10;
@@ -211,7 +211,7 @@ impl Connection {
     fn refuse_large_request<'i>(&mut self, id: StreamId, end_stream: bool, now_ms: u64) -> Handled<'i> {
         let before = self.output.len();
         let status = Field::new(b":status", b"431");
-        self.write_block(id, std::iter::once(status), true);
+        self.write_block(id, &Headers::new(), std::iter::once(status), true);
         if !end_stream {
             frame::write_rst_stream(self.output.tail(), id, ErrorCode::NO_ERROR.0);
             self.streams.remember(id, Closed::ByUs);

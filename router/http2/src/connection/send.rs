@@ -7,7 +7,7 @@ use super::pending::Pending;
 use super::streams::{Closed, Recv, Send, Stream};
 use super::{Connection, Role, message};
 use crate::frame::{self, HEADER_LEN, MAX_31, flag, kind};
-use crate::{ErrorCode, Field, OpenError};
+use crate::{ErrorCode, Field, Headers, OpenError};
 
 /// Pending boxes that are kept for reuse.
 const SPARE_MAX: usize = 16;
@@ -17,6 +17,9 @@ const SPARE_MAX: usize = 16;
 /// neighbours' messages would wait for as long as it is not read. More than half, because peers give window back when
 /// half of it is used.
 const SHARE_EIGHTHS: usize = 5;
+
+/// For blocks whose fields come one by one.
+static NO_FIELDS: Headers = Headers::new();
 
 impl Connection {
     /// Opens a stream with a request's header section (client role). The caller answers for its validity.
@@ -29,12 +32,40 @@ impl Connection {
         end_stream: bool,
         key: usize,
     ) -> Result<StreamId, OpenError> {
+        let mut no_content = false;
+        let headers = headers.inspect(|f| no_content |= f.name == b":method" && f.value == b"HEAD");
+        let id = self.next_stream()?;
+        self.write_block(id, &NO_FIELDS, headers, end_stream);
+        self.insert_opened(id, end_stream, no_content, key);
+        Ok(id)
+    }
+
+    /// The same with the fields of a list, and some more after them. Fields that the list has in common with the latest ones
+    /// cost next to nothing.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn open_list<'b>(
+        &mut self,
+        list: &Headers,
+        more: impl Iterator<Item = Field<'b>>,
+        end_stream: bool,
+        key: usize,
+    ) -> Result<StreamId, OpenError> {
+        let id = self.next_stream()?;
+        self.write_block(id, list, more, end_stream);
+        self.insert_opened(id, end_stream, list.get(b":method") == Some(b"HEAD"), key);
+        Ok(id)
+    }
+
+    fn next_stream(&mut self) -> Result<StreamId, OpenError> {
         self.check_open()?;
         let id = self.next_id;
         self.next_id += 2;
-        let mut no_content = false;
-        let headers = headers.inspect(|f| no_content |= f.name == b":method" && f.value == b"HEAD");
-        self.write_block(id, headers, end_stream);
+        Ok(id)
+    }
+
+    fn insert_opened(&mut self, id: StreamId, end_stream: bool, no_content: bool, key: usize) {
         self.streams.insert(Stream {
             id,
             recv: Recv::Headers,
@@ -48,7 +79,6 @@ impl Connection {
             content_left: u64::MAX,
             pending: None,
         });
-        Ok(id)
     }
 
     fn check_open(&self) -> Result<(), OpenError> {
@@ -101,7 +131,7 @@ impl Connection {
                 let informational = headers
                     .peek()
                     .is_some_and(|f| f.name == b":status" && message::is_informational(f.value));
-                self.write_block(stream, headers, end_stream && !informational);
+                self.write_block(stream, &NO_FIELDS, headers, end_stream && !informational);
                 if !informational {
                     self.streams[index].send = if end_stream { Send::Closed } else { Send::Body };
                     self.remove_if_closed(index);
@@ -121,7 +151,7 @@ impl Connection {
         let id = stream.id;
         let Some(pending) = stream.pending.as_mut() else {
             stream.send = Send::Closed;
-            self.write_block(id, headers, true);
+            self.write_block(id, &NO_FIELDS, headers, true);
             self.remove_if_closed(index);
             return;
         };
@@ -262,7 +292,7 @@ impl Connection {
                 stream.send = Send::Closed;
                 if !end_stream {
                     self.pending_total -= pending.trailers.list_size();
-                    self.write_block(id, pending.trailers.iter(), true);
+                    self.write_block(id, &NO_FIELDS, pending.trailers.iter(), true);
                 }
                 self.remove_if_closed(index);
             }
@@ -365,7 +395,8 @@ impl Connection {
     pub(super) fn write_block<'b>(
         &mut self,
         id: StreamId,
-        headers: impl Iterator<Item = Field<'b>>,
+        list: &Headers,
+        more: impl Iterator<Item = Field<'b>>,
         end_stream: bool,
     ) {
         let out = self.output.tail();
@@ -373,7 +404,8 @@ impl Connection {
         let end_stream = if end_stream { flag::END_STREAM } else { 0 };
         frame::write_header(out, 0, kind::HEADERS, end_stream | flag::END_HEADERS, id);
         self.encoder.begin(out);
-        for field in headers {
+        self.encoder.encode_list(list, out);
+        for field in more {
             self.encoder.encode(field, out);
         }
         let len = out.len() - start - HEADER_LEN;

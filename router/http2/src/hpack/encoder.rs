@@ -15,11 +15,12 @@ use super::hash::hash;
 use super::index::Index;
 use super::known_names::Indexing;
 use super::repeats::Repeats;
+use super::run::Run;
 use super::static_table::DYNAMIC_START;
 use super::table::{ENTRY_OVERHEAD, Table};
 use super::{DEFAULT_TABLE_SIZE, huffman, integer};
 use crate::{
-    Field,
+    Field, Headers,
     facts::{Facts, Kind},
 };
 
@@ -46,6 +47,9 @@ pub struct Encoder {
     table: Table,
     index: Index,
     repeats: Repeats,
+    /// Two, as two kinds of clients may take turns; and which of them was found or made last.
+    runs: [Run; 2],
+    latest: usize,
     /// Our own cap of the table.
     cap: usize,
     /// The size to use from the next block on, and the smallest one since the last: both may have to be announced.
@@ -62,6 +66,8 @@ impl Encoder {
             table: Table::new(DEFAULT_TABLE_SIZE),
             index: Index::default(),
             repeats: Repeats::default(),
+            runs: [Run::default(), Run::default()],
+            latest: 0,
             cap: max_table_size,
             next_size: size,
             smallest_size: size,
@@ -123,6 +129,34 @@ impl Encoder {
                 literal(Literal::NeverIndexed, name_index, field, out);
             }
         }
+    }
+
+    /// Appends the fields of a list, those in one piece that the latest lists began with.
+    pub fn encode_list(&mut self, list: &Headers, out: &mut Vec<u8>) {
+        if list.is_empty() {
+            return;
+        }
+        let changes = self.table.changes();
+        for at in [self.latest, 1 - self.latest] {
+            if let Some((octets, fields)) = self.runs[at].find_octets(list, changes) {
+                out.extend_from_slice(octets);
+                self.latest = at;
+                list.iter_from(fields).for_each(|field| self.encode(field, out));
+                return;
+            }
+        }
+        let start = out.len();
+        let (mut fields, mut end) = (0, start);
+        for (at, field) in list.iter().enumerate() {
+            let before = out.len();
+            self.encode(field, out);
+            // An index, as all before it.
+            if fields == at && out[before] & 0x80 != 0 {
+                (fields, end) = (at + 1, out.len());
+            }
+        }
+        self.latest = 1 - self.latest;
+        self.runs[self.latest].remember(&out[start..end], list, fields, self.table.changes());
     }
 
     /// Appends a field whose value is new. It is inserted only for the sake of its name.

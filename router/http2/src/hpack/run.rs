@@ -1,5 +1,5 @@
 //! The fields that the blocks of a connection begin with, while they are indices and stay the same: a warm gRPC request is
-//! nothing else, or begins so. They are copied in one piece.
+//! nothing else, or begins so. They are read and written in one piece.
 
 use crate::Headers;
 
@@ -27,6 +27,13 @@ impl Run {
     pub(super) fn find(&self, block: &[u8], changes: u64) -> Option<(&Headers, usize)> {
         let same = self.changes == changes && !self.octets.is_empty() && block.starts_with(&self.octets);
         same.then_some((&self.fields, self.octets.len()))
+    }
+
+    /// The octets for the fields that the list begins with, and the number of these fields.
+    #[inline]
+    pub(super) fn find_octets(&self, list: &Headers, changes: u64) -> Option<(&[u8], usize)> {
+        let same = self.changes == changes && !self.octets.is_empty() && self.fields.is_prefix_of(list);
+        same.then_some((&self.octets[..], self.fields.len()))
     }
 
     /// Remembers that a block began with these octets, all indices, which stand for the fields at the beginning of `list`.
