@@ -8,8 +8,10 @@
 //! A connection is taken out of its slot while one of its events is handled, because the event borrows its
 //! HTTP/2 state; everything else stays reachable meanwhile.
 
+mod next;
 mod pressure;
 
+pub(crate) use next::{Next, Taken};
 use pressure::Pressure;
 
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
     downstream::Downstream,
     keepalive::Keepalive,
     link::{AccessRecord, Lookup, Notice, Update},
-    observe::{Metrics, Outcome, Recorder},
+    observe::{Metrics, Recorder},
     policy::{Enforced, Failures},
     route::{KnownIds, RouteTable},
     timers::Timers,
@@ -86,9 +88,6 @@ pub(crate) struct Conn {
     partial: usize,
     /// Bytes that are encrypted and not taken by the socket; likewise.
     sealed: usize,
-    /// Memory of its emptied output that is counted in `Plane::kept`, and when that was used, in ms of the router clock.
-    kept: usize,
-    kept_ms: u64,
     /// Close it once its output is written.
     pub(crate) closing: bool,
     /// Everything is written and the sending side is shut; waits for the peer to close.
@@ -122,11 +121,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// millisecond: a flood within all limits must not keep the others waiting for longer.
 const EFFORT_PER_TURN: u32 = 1_024;
 const EFFORT_OF_A_CALL: u32 = 4;
-/// Memory of emptied outputs that is kept for what comes next, over all connections: a busy one would ask the allocator for
-/// hundreds of KiB in every turn. ...
-const KEPT_MAX: usize = 8 << 20;
-/// ... And for how long it is kept unused: ten thousand idle connections hold none of it.
-const KEPT_MS: u64 = 500;
 /// Retired header lists kept for the next calls.
 const SPARE_HEADERS: usize = 256;
 /// Largest retired header list that is kept.
@@ -156,8 +150,6 @@ pub(crate) struct Plane {
     pub(crate) making_room: bool,
     /// Services whose refresh was asked for since the last snapshot.
     pub(crate) refreshing: HashSet<Arc<str>>,
-    /// Memory that emptied outputs keep.
-    kept: usize,
     dirty: Vec<ConnKey>,
     commands: Vec<Command>,
     pub(crate) now_ms: u64,
@@ -194,7 +186,6 @@ impl Plane {
             full: HashMap::default(),
             making_room: false,
             refreshing: HashSet::new(),
-            kept: 0,
             dirty: Vec::new(),
             commands: Vec::new(),
             now_ms: 1,
@@ -252,8 +243,6 @@ impl Plane {
             securing: false,
             partial: 0,
             sealed: 0,
-            kept: 0,
-            kept_ms: 0,
             closing: false,
             lingering: false,
         };
@@ -393,7 +382,6 @@ impl Plane {
     /// Forgets the connection and has its socket dropped.
     pub(crate) fn remove(&mut self, key: ConnKey) {
         if let Some(Some(conn)) = self.conns.try_remove(key) {
-            self.kept -= conn.kept;
             self.conn_timers.clear(key);
             let gauge = match conn.side {
                 Side::Downstream(_) => &self.metrics.downstream_connections,
@@ -435,16 +423,6 @@ impl Plane {
             conn.http2.consume_output(bytes);
             let [_, counter] = conn.side.bytes(&self.metrics);
             counter.fetch_add(bytes as u64, Relaxed);
-            if conn.http2.output().is_empty() {
-                conn.kept_ms = self.now_ms;
-                let capacity = conn.http2.output_capacity();
-                let others = self.kept - conn.kept;
-                if others + capacity > KEPT_MAX {
-                    conn.http2.shrink_output();
-                }
-                conn.kept = conn.http2.output_capacity();
-                self.kept = others + conn.kept;
-            }
         }
     }
 
@@ -533,17 +511,6 @@ impl Plane {
         }
     }
 
-    /// Gives back the memory of outputs that were not used for some time.
-    fn give_back(&mut self) {
-        for (_, conn) in &mut self.conns {
-            let Some(conn) = conn.as_deref_mut() else { continue };
-            if conn.kept > 0 && self.now_ms >= conn.kept_ms + KEPT_MS && conn.http2.output().is_empty() {
-                conn.http2.shrink_output();
-                self.kept -= std::mem::take(&mut conn.kept);
-            }
-        }
-    }
-
     /// Bytes that connections and calls hold now.
     fn buffered_bytes(&self) -> u64 {
         let conns = self.conns.iter().filter_map(|(_, conn)| conn.as_deref());
@@ -564,69 +531,6 @@ impl Plane {
             self.spare.push(headers);
         }
     }
-}
-
-/// What came of bytes that were handed in.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken {
-    /// So many were consumed.
-    pub(crate) bytes: usize,
-    /// The rest may hold whole frames: it is to be handed in again in the next turn, before anything is read.
-    pub(crate) more: bool,
-}
-
-/// What is left to do after an event, once the connection that it borrowed is back in its slot.
-#[derive(Debug)]
-pub(crate) enum Next {
-    Nothing,
-    /// A new call: see whether its headers are enough to route it.
-    Admit {
-        call: CallKey,
-    },
-    /// More of the first message came.
-    Route {
-        call: CallKey,
-    },
-    Fail {
-        call: CallKey,
-        error: Box<crate::error::Error>,
-    },
-    /// The client gave the call up, or broke a rule on its stream.
-    Cancelled {
-        call: CallKey,
-        outcome: Outcome,
-    },
-    /// The peer's settings are known.
-    Ready,
-    /// The instance answered that it is unavailable, and the call may be sent again.
-    Retry {
-        call: CallKey,
-        wait_ms: u64,
-    },
-    /// The first of the response came, while another instance had been asked as well.
-    Decided {
-        call: CallKey,
-    },
-    /// The instance's response is complete.
-    Responded {
-        call: CallKey,
-        code: u8,
-        outcome: Outcome,
-    },
-    UpstreamReset {
-        call: CallKey,
-        code: ErrorCode,
-    },
-    UpstreamBroken {
-        call: CallKey,
-        code: ErrorCode,
-        reason: &'static str,
-    },
-    GoAway {
-        last_stream: u32,
-    },
-    /// The client has seen the first GOAWAY.
-    Drained,
 }
 
 /// A duration in whole milliseconds.

@@ -1,3 +1,5 @@
+//! The report of a small run, as it is kept in `testdata`.
+
 use super::*;
 use crate::results::Growth;
 

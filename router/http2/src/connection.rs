@@ -296,16 +296,6 @@ impl Connection {
         self.output.consume(n);
     }
 
-    /// Returns the memory, in bytes, that the output's buffer has. It is kept for what comes next.
-    pub fn output_capacity(&self) -> usize {
-        self.output.capacity()
-    }
-
-    /// Gives the memory of an empty output back.
-    pub fn shrink_output(&mut self) {
-        self.output.shrink();
-    }
-
     /// Returns whether the connection is over: it failed, or one side has sent its final GOAWAY and no stream is open.
     /// The caller closes the socket once the output is empty.
     pub fn is_finished(&self) -> bool {

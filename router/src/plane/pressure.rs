@@ -70,7 +70,6 @@ impl Plane {
 
     /// Measures what is held, and takes the steps that it calls for.
     pub(crate) fn relieve_pressure(&mut self) {
-        self.give_back();
         let budget = self.config.memory_budget as u64;
         let all = self.measure();
         // A quarter of what is left, so that all threads together stay below it.

@@ -1,8 +1,15 @@
-//! The bytes that wait for the socket: one buffer with a start mark, compacted as it drains. An emptied buffer keeps its
-//! memory until the owner gives it back, who knows which of ten thousand connections will need theirs again at once.
+//! The bytes that wait for the socket: one buffer with a start mark, compacted as it drains.
 
 use super::event::StreamId;
 use crate::frame::{self, HEADER_LEN, flag};
+
+/// Capacity that an empty output keeps: a frame of the default size. More goes back to the allocator, so that ten thousand
+/// idle connections do not hold what each needed once, and busy ones hand the same memory, which is in the CPU's caches,
+/// to each other.
+const KEEP: usize = 16 << 10;
+
+/// What is asked for at once at most when an output that gave its memory back is used again.
+const AGAIN_MAX: usize = 512 << 10;
 
 /// DATA payload of one frame at most, whatever the peer accepts: streams take turns frame by frame.
 pub(super) const DATA_FRAME_MAX: usize = 16 << 10;
@@ -12,6 +19,8 @@ pub(super) const DATA_FRAME_MAX: usize = 16 << 10;
 pub(super) struct Output {
     buf: Vec<u8>,
     start: usize,
+    /// What it held when it gave its memory back: it will again, and growing by doubling would copy all of it.
+    again: usize,
     /// DATA never joins a frame.
     apart: bool,
     /// The latest DATA frame.
@@ -52,6 +61,9 @@ impl Output {
             self.start = 0;
             self.latest = DataFrame::default();
         }
+        if self.buf.capacity() == 0 {
+            self.buf.reserve_exact(self.again);
+        }
         &mut self.buf
     }
 
@@ -88,23 +100,15 @@ impl Output {
             self.control = 0;
             self.start = 0;
             self.latest = DataFrame::default();
+            if self.buf.capacity() > KEEP {
+                self.again = self.buf.len().min(AGAIN_MAX);
+                self.buf = Vec::new();
+            }
             self.buf.clear();
         } else {
             // Where the answers lie is not recorded: each part of the output is taken to hold its share of them.
             self.control -= self.control * n / len;
             self.start += n;
-        }
-    }
-
-    /// Memory that the buffer has.
-    pub(super) fn capacity(&self) -> usize {
-        self.buf.capacity()
-    }
-
-    /// Gives the memory of an empty buffer back.
-    pub(super) fn shrink(&mut self) {
-        if self.buf.is_empty() {
-            self.buf = Vec::new();
         }
     }
 
@@ -163,16 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn only_an_empty_output_gives_its_memory_back() {
+    fn empty_output_gives_its_memory_back() {
         let mut output = Output::default();
         output.tail().resize(1 << 20, 0);
-        output.consume((1 << 20) - 1);
-        output.shrink();
-        assert_eq!((output.bytes(), output.capacity() >= 1 << 20), (&[0][..], true));
+        output.consume(1 << 20);
+        assert!(output.buf.capacity() <= KEEP);
+        output.tail().push(0);
+        assert!(output.buf.capacity() == AGAIN_MAX, "as much as it will need again, and not more than that");
         output.consume(1);
-        assert!(output.capacity() >= 1 << 20);
-        output.shrink();
-        assert_eq!(output.capacity(), 0);
+        output.tail().push(0);
+        assert!(output.buf.capacity() <= KEEP, "less was enough");
     }
 
     #[test]
