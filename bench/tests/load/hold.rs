@@ -31,6 +31,9 @@ fn a_lost_connection_is_an_error() {
     let backend = Backend::start("");
     let (mut held, line) = hold(&backend, "--idle-connections 1");
     assert_eq!(line, "ready\n");
+    // `wait` would end stdin, which is the other reason to stop.
+    let stdin = held.stdin.take();
     drop(backend);
     assert!(!held.wait().unwrap().success());
+    drop(stdin);
 }
