@@ -3,13 +3,9 @@
 use super::event::StreamId;
 use crate::frame::{self, HEADER_LEN, flag};
 
-/// Capacity that an empty output keeps: a frame of the default size. More goes back to the allocator, so that ten thousand
-/// idle connections do not hold what each needed once, and busy ones hand the same memory, which is in the CPU's caches,
-/// to each other.
-const KEEP: usize = 16 << 10;
-
-/// What is asked for at once at most when an output that gave its memory back is used again.
-const AGAIN_MAX: usize = 512 << 10;
+/// Capacity that an empty output keeps: two frames of the default size. More goes back to the allocator, so that ten
+/// thousand idle connections do not hold what each needed once.
+const KEEP: usize = 32 << 10;
 
 /// DATA payload of one frame at most, whatever the peer accepts: streams take turns frame by frame.
 pub(super) const DATA_FRAME_MAX: usize = 16 << 10;
@@ -19,8 +15,6 @@ pub(super) const DATA_FRAME_MAX: usize = 16 << 10;
 pub(super) struct Output {
     buf: Vec<u8>,
     start: usize,
-    /// What it held when it gave its memory back: it will again, and growing by doubling would copy all of it.
-    again: usize,
     /// DATA never joins a frame.
     apart: bool,
     /// The latest DATA frame.
@@ -61,9 +55,6 @@ impl Output {
             self.start = 0;
             self.latest = DataFrame::default();
         }
-        if self.buf.capacity() == 0 {
-            self.buf.reserve_exact(self.again);
-        }
         &mut self.buf
     }
 
@@ -100,11 +91,10 @@ impl Output {
             self.control = 0;
             self.start = 0;
             self.latest = DataFrame::default();
+            self.buf.clear();
             if self.buf.capacity() > KEEP {
-                self.again = self.buf.len().min(AGAIN_MAX);
                 self.buf = Vec::new();
             }
-            self.buf.clear();
         } else {
             // Where the answers lie is not recorded: each part of the output is taken to hold its share of them.
             self.control -= self.control * n / len;
@@ -172,11 +162,6 @@ mod tests {
         output.tail().resize(1 << 20, 0);
         output.consume(1 << 20);
         assert!(output.buf.capacity() <= KEEP);
-        output.tail().push(0);
-        assert!(output.buf.capacity() == AGAIN_MAX, "as much as it will need again, and not more than that");
-        output.consume(1);
-        output.tail().push(0);
-        assert!(output.buf.capacity() <= KEEP, "less was enough");
     }
 
     #[test]
