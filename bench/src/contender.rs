@@ -23,6 +23,7 @@ mod template;
 pub(crate) use site::{Options, Running, Site};
 
 use clap::ValueEnum;
+pub(crate) use consul::description;
 
 /// A name of the table above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -60,16 +60,8 @@ impl Consul {
     /// # Errors
     /// Consul refuses.
     pub(crate) fn register(&self, backend: SocketAddr, tls: bool) -> Result<()> {
-        let description = Description {
-            kind: Some(Kind::Agent),
-            name: "bench".to_owned(),
-            description: "Answers as the load asks".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            grpc_services: vec!["agent_platform.AgentService".to_owned()],
-            ..Description::default()
-        };
         let mut registration = Registration::new(SERVICE, backend.ip().to_string(), backend.port());
-        registration.meta = description.encode();
+        registration.meta = description().encode();
         if tls {
             registration.check = Check::grpcs(backend.to_string());
         }
@@ -78,6 +70,18 @@ impl Consul {
 
     fn client(&self) -> Result<Client> {
         Ok(Client::new(Config::at(&self.url())?)?)
+    }
+}
+
+/// How the backend describes itself.
+pub(crate) fn description() -> Description {
+    Description {
+        kind: Some(Kind::Agent),
+        name: "bench".to_owned(),
+        description: "Answers as the load asks".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        grpc_services: vec!["agentplatform.AgentService".to_owned()],
+        ..Description::default()
     }
 }
 

@@ -1,11 +1,10 @@
 //! Many services and instances in Consul: by transactions of the most operations that it takes, under a node of their own,
 //! because an agent removes from its own node what it does not know.
 
-use crate::run::interrupt;
+use crate::{contender::description, run::interrupt};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, ops::Range};
-use switchboard_registry::{Description, Kind};
 use tokio::task::JoinSet;
 
 /// Operations of one transaction; Consul refuses more.
@@ -44,15 +43,7 @@ fn service(name: &str, number: usize, address: SocketAddr, meta: &Value) -> Valu
 }
 
 fn meta() -> Value {
-    let description = Description {
-        kind: Some(Kind::Agent),
-        name: "bench".to_owned(),
-        description: "Answers as the load asks".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        grpc_services: vec!["agent_platform.AgentService".to_owned()],
-        ..Description::default()
-    };
-    json!(description.encode())
+    json!(description().encode())
 }
 
 fn write(url: &str, operations: impl Iterator<Item = Value>) -> Result<()> {

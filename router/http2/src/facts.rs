@@ -31,6 +31,17 @@ pub(crate) enum Kind {
     Blank,
 }
 
+impl Kind {
+    /// Whether it is a pseudo-header field, of a message or of none.
+    #[inline]
+    pub(crate) fn is_pseudo(self) -> bool {
+        matches!(
+            self,
+            Kind::Method | Kind::Scheme | Kind::Path | Kind::Authority | Kind::Status | Kind::NoSuchPseudo
+        )
+    }
+}
+
 /// The facts of one field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {

@@ -75,9 +75,7 @@ pub(super) fn response(headers: &Headers) -> Result<Response, Malformed> {
     for field in headers.iter() {
         match field.facts.kind {
             Kind::Status => section.pseudo()?,
-            Kind::Method | Kind::Scheme | Kind::Path | Kind::Authority | Kind::NoSuchPseudo => {
-                return Err("unknown pseudo-header field in a response");
-            }
+            kind if kind.is_pseudo() => return Err("unknown pseudo-header field in a response"),
             _ => {
                 section.regular(field)?;
                 continue;
@@ -98,15 +96,10 @@ pub(super) fn response(headers: &Headers) -> Result<Response, Malformed> {
 pub(super) fn trailers(headers: &Headers) -> Result<(), Malformed> {
     let mut section = Section::default();
     for field in headers.iter() {
-        match field.facts.kind {
-            Kind::Status
-            | Kind::Method
-            | Kind::Scheme
-            | Kind::Path
-            | Kind::Authority
-            | Kind::NoSuchPseudo => return Err("pseudo-header field in trailers"),
-            _ => section.regular(field)?,
+        if field.facts.kind.is_pseudo() {
+            return Err("pseudo-header field in trailers");
         }
+        section.regular(field)?;
     }
     Ok(())
 }

@@ -80,18 +80,27 @@ impl Decoder {
     fn decode_fields(&mut self, block: &[u8], max_list: usize, out: &mut Headers) -> Result<Decoded, Error> {
         let mut over_limit = false;
         let mut may_drop = DROPPED_MAX;
-        let mut rest = self.decode_size_updates(block)?;
-        let start = rest;
+        let start = self.decode_size_updates(block)?;
+        let mut rest = start;
+        // Whether all fields so far were indices, which may be the beginning of the next block as well.
+        let mut leading = true;
         if let Some((fields, octets)) = self.run.find(start, self.table.changes())
             && fields.list_size() <= max_list
         {
             out.push_range(fields, 0..fields.len());
             rest = &start[octets..];
-        } else if let Some((octets, fields)) = self.decode_indices(start, max_list, out) {
-            self.run.remember(&start[..octets], out, fields, self.table.changes());
-            rest = &start[octets..];
+            leading = false;
         }
-        while let Some(&first) = rest.first() {
+        loop {
+            let first = rest.first().copied();
+            if leading && first.is_none_or(|first| first & 0x80 == 0) {
+                leading = false;
+                if !over_limit {
+                    let octets = &start[..start.len() - rest.len()];
+                    self.run.remember(octets, out, out.len(), self.table.changes());
+                }
+            }
+            let Some(first) = first else { break };
             if first & 0x80 != 0 {
                 let (index, tail) = integer::decode(rest, 7)?;
                 rest = tail;
@@ -128,29 +137,6 @@ impl Decoder {
             }
         }
         Ok(Decoded { over_limit })
-    }
-
-    /// Decodes the indices that a block begins with. Returns the octets that they took and the number of their fields;
-    /// `None`, with nothing in `out`, if anything is unusual about them.
-    fn decode_indices(&self, block: &[u8], max_list: usize, out: &mut Headers) -> Option<(usize, usize)> {
-        let mut rest = block;
-        let mut size = 0;
-        while let Some(&first) = rest.first()
-            && first & 0x80 != 0
-        {
-            let found = integer::decode(rest, 7).and_then(|(index, tail)| Ok((self.entry(index)?, tail)));
-            let fits = found.ok().filter(|(entry, _)| {
-                size += entry.joined.len() + ENTRY_OVERHEAD;
-                size <= max_list
-            });
-            let Some((entry, tail)) = fits else {
-                out.clear();
-                return None;
-            };
-            out.push_joined(entry.joined, entry.name_len, entry.facts);
-            rest = tail;
-        }
-        Some((block.len() - rest.len(), out.len()))
     }
 
     /// Applies the size updates that a block may begin with. Returns the rest of the block.
