@@ -77,7 +77,7 @@ pub(crate) struct Call {
     /// The policy lets it go to its target.
     pub(crate) permitted: bool,
     /// Counts it against the limits of its caller, ID and method.
-    pub(crate) permit: Option<Permit>,
+    pub(crate) permit: Option<Box<Permit>>,
     /// The Consul service, once it is known.
     pub(crate) service: Option<Arc<str>>,
     /// Reads the first message for the ID, and watches the rest of it.
@@ -87,7 +87,7 @@ pub(crate) struct Call {
     /// It came in a header that the service chose.
     by_header: bool,
     /// Parked because no instance that may have it takes another stream.
-    pub(crate) room: Option<Room>,
+    pub(crate) room: Option<Box<Room>>,
     /// Body bytes that came before the stream was opened; afterwards those that a retry would send again.
     pub(crate) held: Vec<u8>,
     pub(crate) replayable: bool,

@@ -201,11 +201,19 @@ impl Plane {
         }
         call.started = true;
         call.forget_replay();
+        // A stream may stay for days.
+        let spent = match &call.method {
+            Some(method) if method.unary => None,
+            _ => Some(call.shed_request()),
+        };
         if call.hedge_ms > 0 && call.client_done && !call.is_hedge {
             let (opened_us, now_us) = (call.opened_us, self.now_us);
             if let Some(call) = self.calls.get(key) {
                 self.note_answer(call, now_us.saturating_sub(opened_us));
             }
+        }
+        if let Some(spent) = spent {
+            self.give_headers(spent);
         }
         let Some(call) = self.calls.get_mut(key) else { return };
         let (down, stream) = call.down;

@@ -489,8 +489,13 @@ impl EventLoop {
             if taken.more {
                 break;
             }
-            if until_short && filled < end {
-                return;
+            if filled < end {
+                if until_short {
+                    return;
+                }
+            } else {
+                // A large body goes on while it is in the cache, and is copied once: the next read finds the output empty.
+                self.settle();
             }
         }
         self.read_again(conn);

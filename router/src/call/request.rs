@@ -228,6 +228,19 @@ impl Call {
         })
     }
 
+    /// Keeps of the request headers only what is told of the call at its end, since they are not sent again. Returns the
+    /// memory that they had.
+    pub(crate) fn shed_request(&mut self) -> Headers {
+        let mut told = Headers::new();
+        for name in [b":path".as_slice(), REQUEST_ID] {
+            if let Some(value) = self.request.get(name) {
+                told.push(name, value);
+            }
+        }
+        told.shrink(0);
+        std::mem::replace(&mut self.request, told)
+    }
+
     /// Its `x-request-id`.
     pub(crate) fn request_id(&self) -> &[u8] {
         self.request.get(REQUEST_ID).unwrap_or_default()

@@ -44,11 +44,11 @@ impl Plane {
         let Some(call) = self.calls.get_mut(key) else { return };
         // Room that another worker thread, or another router, makes is seen by looking again.
         call.patience_ms = self.now_ms + LOOK_MS;
-        if call.phase == Phase::Parked && call.room.as_ref() == Some(&room) {
+        if call.phase == Phase::Parked && call.room.as_deref() == Some(&room) {
             return self.set_call_timer(key);
         }
         let queue = self.full.entry(room.clone()).or_default();
-        if is_full(queue, limit, &self.calls, |call| call.room.as_ref() == Some(&room)) {
+        if is_full(queue, limit, &self.calls, |call| call.room.as_deref() == Some(&room)) {
             return self.fail(key, Error::queue_full(&room, limit));
         }
         let Some(call) = self.calls.get_mut(key) else { return };
@@ -57,7 +57,7 @@ impl Plane {
             self.metrics.calls_parked.fetch_add(1, Relaxed);
         }
         call.phase = Phase::Parked;
-        call.room = Some(room);
+        call.room = Some(Box::new(room));
         self.set_call_timer(key);
     }
 
@@ -110,7 +110,7 @@ impl Plane {
         let queue = self.full.get_mut(room)?;
         while let Some(&(key, serial)) = queue.front() {
             let call = self.calls.get(key).filter(|call| call.serial == serial);
-            if call.is_some_and(|call| call.phase == Phase::Parked && call.room.as_ref() == Some(room)) {
+            if call.is_some_and(|call| call.phase == Phase::Parked && call.room.as_deref() == Some(room)) {
                 return Some((key, serial));
             }
             queue.pop_front();

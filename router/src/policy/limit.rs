@@ -23,7 +23,7 @@ impl Plane {
         };
         match limits.admit(&keys) {
             Ok(permit) => {
-                call.permit = Some(permit);
+                call.permit = Some(Box::new(permit));
                 Ok(())
             }
             Err(exceeded) => {

@@ -82,3 +82,25 @@ fn an_error_names_the_id() {
         assert_eq!(answer.fact("request_id").len(), 32);
     });
 }
+
+#[test]
+fn an_error_in_the_middle_of_a_stream_names_the_id() {
+    run(async {
+        let backend = Backend::start(async |mut call: Incoming| {
+            let mut out = call.begin(&[]);
+            out.send(b"part").await.unwrap();
+            // Until the router gives it up.
+            let _ = call.messages.next().await;
+            let _ = out.reset_by_peer().await;
+        })
+        .await;
+        let router = TestRouter::start().await;
+        router.set("agent-echo", &[backend.addr]);
+        let client = Client::connect(router.addr).await;
+        let headers = [("x-request-id", "mine"), ("grpc-timeout", "100m")];
+        let answer = client.unary(STREAM_TASK, &headers, &task("echo", "x")).await;
+        assert_eq!((answer.status(), answer.messages.len()), (4, 1), "{answer:?}");
+        assert_eq!(answer.fact("request_id"), "mine");
+        router.settled().await;
+    });
+}
