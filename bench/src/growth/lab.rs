@@ -34,7 +34,7 @@ impl Lab {
         Ok(if quick {
             Lab { site, backend, quick, windows: 1, seconds: 0.4, warmup: 0.15 }
         } else {
-            Lab { site, backend, quick, windows: 3, seconds: 0.7, warmup: 0.2 }
+            Lab { site, backend, quick, windows: 5, seconds: 0.5, warmup: 0.2 }
         })
     }
 

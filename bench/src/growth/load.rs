@@ -25,6 +25,8 @@ pub(super) const SATURATED: Load = Load { connections: 8, streams: 32, ids: 0 };
 
 /// What even a busy machine does of those calls that come first.
 const FIRST_CALLS_PER_SECOND: f64 = 20_000.0;
+/// And of those for a service that the registry has to be asked about.
+const LOOK_UPS_PER_SECOND: f64 = 250.0;
 
 /// What the load generator says at its end, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -62,7 +64,8 @@ fn window(lab: &Lab, running: &Running, load: Load) -> Result<f64> {
     command.args(["--shape", "unary", "--connections", &load.connections.to_string()]);
     command.args(["--streams", &load.streams.to_string()]);
     // The first call of a connection fills its header tables; all of them are to be over.
-    let warmup = lab.warmup + (load.connections * load.streams) as f64 / FIRST_CALLS_PER_SECOND;
+    let first_calls = (load.connections * load.streams) as f64 / FIRST_CALLS_PER_SECOND;
+    let warmup = lab.warmup + first_calls + load.ids as f64 / LOOK_UPS_PER_SECOND;
     command.args(["--seconds", &lab.seconds.to_string(), "--warmup", &warmup.to_string()]);
     if load.ids > 0 {
         command.args(["--ids", &load.ids.to_string()]);

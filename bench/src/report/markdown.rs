@@ -28,7 +28,7 @@ const READ: &str = "\
   IDs, balancing) with the access log off, as it is off for the peers, and finds the service by the ID in the first message; the peers match a
   path prefix. Every contender has one thread.
 - **RSS** is resident memory of the proxy's processes at the end of the last window, *peak* the most it ever was.
-- **Growth**: three windows of 0.7 s per point (quick: one of 0.4 s), in turn between router and HAProxy tcp where there is one. Two things
+- **Growth**: five windows of 0.5 s per point (quick: one of 0.4 s), in turn between router and HAProxy tcp where there is one. Two things
   move these lines: what a data structure costs when there is much in it, and how many calls share a system call, which nobody can
   avoid and HAProxy tcp shows. A cost that falls at first is judged by its rise from the lowest point. The limits that protect the router from
   its clients are raised to 12,000 there: `max_connections`, `max_connections_per_source`, `max_concurrent_streams`,
