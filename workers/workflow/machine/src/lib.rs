@@ -1,0 +1,74 @@
+//! One workflow as a pure state machine: input in, events and actions out.
+//!
+//! No clock, no I/O, no randomness: the same inputs at the same times give the same events. The events are the truth.
+//! A workflow is the fold of its events, and [`Workflow::replay`] of what [`Workflow::step`] returned gives the very
+//! same value. What has to be done in the world comes as actions, to be performed when the step's events are durable.
+//!
+//! ```text
+//!            submit / step(input, now)                            events ──► log, watchers
+//!  input ──► decide: which facts follow? ──► apply, fact by fact ──┤
+//!                          (reads state)        (changes state)     actions ──► executors, timers, lanes
+//!
+//!  log ────► replay: apply, fact by fact ──► the same state ──► outstanding(): actions that are still to be done
+//! ```
+//!
+//! # A task, or an item of one
+//!
+//! ```text
+//!             dependencies over             Dispatch             Completed
+//!  PENDING ─────────────────────► SCHEDULED ────────► RUNNING ──────────────► COMPLETED ──► COMPENSATING ──► COMPENSATED
+//!     │ when: false                ▲  ▲               │  │ │                                  └──► COMPENSATION_FAILED
+//!     ▼                      Timer │  └─LeaseExpired──┘  │ └─Failed, none left──► FAILED, TIMED_OUT
+//!  SKIPPED                         └───── RETRYING ◄─────┘ Failed, timed out
+//!
+//!  sleep, wait_signal, child:    PENDING ──► WAITING ──► COMPLETED, FAILED     without a slot
+//!  noop:                         PENDING ──► COMPLETED                         at once
+//!  any that is not over ──► CANCELLED (cancel, sibling failed) or SKIPPED (a dependency failed, fail fast)
+//! ```
+//!
+//! # A workflow
+//!
+//! ```text
+//!  PENDING ──first start──► RUNNING ◄──Pause/Resume──► PAUSED
+//!                              │
+//!          ┌───────────────────┼─task fails, timeout──► FAILING ───────┐  attempts in flight end or are given up
+//!          │ all tasks over    └─Cancel───────────────► CANCELLING ────┤
+//!          ▼                                                           ▼
+//!      COMPLETED                                      [PENDING_COMPENSATION ──Compensate──►] COMPENSATING
+//!                                                                      ▼
+//!                                            FAILED, TIMED_OUT, CANCELLED ──Retry, Compensate──► a new run
+//! ```
+//!
+//! An end is final. What follows it is refused, and nothing happens by itself any more. [`Input::Retry`] and
+//! [`Input::Compensate`] do not change an end; they are requests, and `Reopened` or `CompensationStarted` with their own
+//! sequence begin another run of the same history. A watcher that stopped at the end saw the truth, and one that resumes
+//! from there sees what was asked for since. A COMPLETED workflow is never reopened.
+//!
+//! # What the caller has to do
+//! - Keep the events of a step in one atomic write, and only then perform its actions, in order, and answer.
+//! - Give `now` that never goes back for a workflow.
+//! - After a replay perform [`Workflow::outstanding`]. Attempts that had started are among it, with their epochs.
+
+mod action;
+mod error;
+mod event;
+mod ids;
+mod input;
+pub mod limits;
+mod refusal;
+mod spec;
+mod status;
+mod workflow;
+
+pub use action::{Action, Request, Run, TimerKey};
+pub use error::{TaskError, codes};
+pub use event::*;
+pub use ids::{Millis, WorkflowId};
+pub use input::{Input, Outcome, SignalKind};
+pub use refusal::{Corrupt, Invalid, MAX_VIOLATIONS, Refusal, Violation};
+pub use spec::{
+    Call, CallKind, Child, Compensate, CompensationPolicy, FailurePolicy, ForEach, Function, Http, Noop,
+    Parent, RetryPolicy, Sleep, Spec, TaskSpec, WaitSignal, Work,
+};
+pub use status::{SagaState, Status, TaskDetail, WorkflowDetail};
+pub use workflow::{Step, TaskView, Workflow};
