@@ -35,8 +35,6 @@ pub mod codes {
     pub const INTERRUPTED: &str = "INTERRUPTED";
     /// An item of a `for_each` failed, and the task with it.
     pub const ITEM_FAILED: &str = "ITEM_FAILED";
-    /// A task failed, and the workflow with it.
-    pub const TASK_FAILED: &str = "TASK_FAILED";
 }
 
 impl TaskError {

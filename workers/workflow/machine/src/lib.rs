@@ -50,14 +50,23 @@
 //! - After a replay perform [`Workflow::outstanding`]. Attempts that had started are among it, with their epochs.
 
 mod action;
+mod apply;
+mod backoff;
 mod error;
 mod event;
 mod ids;
 mod input;
 pub mod limits;
+mod outstanding;
+mod plan;
 mod refusal;
+mod request;
 mod spec;
 mod status;
+mod step;
+mod template;
+mod unit;
+mod validate;
 mod workflow;
 
 pub use action::{Action, Request, Run, TimerKey};
@@ -71,4 +80,5 @@ pub use spec::{
     Parent, RetryPolicy, Sleep, Spec, TaskSpec, WaitSignal, Work,
 };
 pub use status::{SagaState, Status, TaskDetail, WorkflowDetail};
+pub use template::{SyntaxError, check_condition, check_template};
 pub use workflow::{Step, TaskView, Workflow};

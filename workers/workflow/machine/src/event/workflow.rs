@@ -60,7 +60,7 @@ pub struct CancelRequested {
 /// The workflow will end as FAILED: nothing new starts.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct WorkflowFailing {
-    /// Why.
+    /// Why: the error of the first task that failed for good, or that the workflow timed out.
     #[prost(message, optional, tag = "1")]
     pub error: Option<TaskError>,
     /// The task that failed; empty if the workflow timed out.
@@ -78,7 +78,7 @@ pub struct WorkflowCompleted {}
 /// The end: a task failed, or the workflow timed out.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct WorkflowFailed {
-    /// Why.
+    /// Why: the error of the first task that failed for good, or that the workflow timed out.
     #[prost(message, optional, tag = "1")]
     pub error: Option<TaskError>,
     /// The first task that failed; empty if the workflow timed out.
