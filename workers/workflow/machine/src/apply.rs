@@ -125,7 +125,7 @@ impl Workflow {
                 self.signals.kept.push_back(Kept { seq, name, payload });
             }
             EventKind::Paused(_) => {
-                self.expect(!self.phase.is_terminal() && !self.paused, "is paused")?;
+                self.expect(self.phase == Phase::Open && !self.paused, "is paused")?;
                 self.paused = true;
             }
             EventKind::Resumed(_) => {
@@ -145,6 +145,7 @@ impl Workflow {
             EventKind::WorkflowFailing(event) => {
                 self.expect(self.phase == Phase::Open, "begins to fail")?;
                 self.phase = Phase::Failing;
+                self.paused = false;
                 self.grace_until = event.grace_until;
                 self.fail(&event.task, event.error.as_ref());
             }

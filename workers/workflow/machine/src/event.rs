@@ -5,6 +5,7 @@
 //! field that is missing has its type's zero, and zero means what it meant before the field was there. A kind that a
 //! reader does not know is an error, unless the writer marked the event as `ignorable`.
 
+mod change;
 mod compensation;
 mod task;
 mod workflow;

@@ -97,14 +97,15 @@ pub enum Input {
         /// How.
         outcome: Outcome,
     },
-    /// Nothing new starts until [`Input::Resume`]. Pausing twice is an empty step.
+    /// No task starts until [`Input::Resume`]. Pausing twice is an empty step. A workflow that is about to end cannot be paused, and
+    /// one that is paused ends, with its compensations, when it fails or is cancelled.
     Pause {
         /// Why, for people.
         reason: String,
     },
     /// Tasks start again. An empty step if the workflow is not paused.
     Resume,
-    /// Another run of a FAILED or CANCELLED workflow: tasks that completed stay, everything else begins again.
+    /// Another run of a FAILED or CANCELLED workflow, or of one that waits for compensation: tasks that completed stay, everything else begins again.
     Retry {
         /// This task and all that depend on it begin again too, completed or not.
         from: Option<String>,

@@ -44,7 +44,7 @@ impl Workflow {
             }
         };
         match (unit.undo, unit.state) {
-            (Undo::Ready, _) if !self.paused => actions.push(ready(self, id, true)),
+            (Undo::Ready, _) => actions.push(ready(self, id, true)),
             (Undo::Running, _) => {
                 timer(actions);
                 let work = task.compensate.as_ref().and_then(|compensate| compensate.work.as_ref());

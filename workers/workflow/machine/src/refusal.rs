@@ -25,8 +25,9 @@ pub enum Refusal {
         /// How.
         status: Status,
     },
-    /// The workflow has not ended; only one that has failed or was cancelled can be retried.
-    #[error("the workflow is {status}; only a FAILED or CANCELLED one can be retried")]
+    /// The workflow has not ended; only one that has failed or was cancelled can be retried, or one
+    /// that waits for compensation.
+    #[error("the workflow is {status}; only one that failed or was cancelled can be retried")]
     NotRetryable {
         /// Its state.
         status: Status,

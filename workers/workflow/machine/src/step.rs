@@ -31,6 +31,8 @@ impl Workflow {
     /// # Errors
     /// Everything that is wrong with the specification.
     pub fn submit(id: WorkflowId, spec: Spec, now: Millis) -> Result<(Self, Step), Invalid> {
+        // 0 means "not yet" in many places.
+        let now = now.max(1);
         let plan = validate::plan(spec)?;
         let submitted = Submitted { id: id.to_string(), spec: Some(Box::new(plan.spec.clone())) };
         let mut workflow = Self::of_plan(id, plan.into(), now);
@@ -53,7 +55,7 @@ impl Workflow {
     /// # Errors
     /// Why the input is not taken; the workflow is as it was.
     pub fn step(&mut self, input: Input, now: Millis) -> Result<Step, Refusal> {
-        let now = now.max(self.updated_at);
+        let now = now.max(self.updated_at).max(1);
         let mut decision = Decision::new(self, now);
         match input {
             Input::Dispatch { task } => decision.dispatch(&task)?,
@@ -194,9 +196,13 @@ impl<'a> Decision<'a> {
 
     fn pause(&mut self, mut reason: String) -> Result<(), Refusal> {
         self.living()?;
+        if self.workflow.phase != Phase::Open {
+            return Err(Refusal::Ending);
+        }
         if !self.workflow.paused {
             cut(&mut reason, limits::MAX_TEXT_BYTES);
-            self.emit(EventKind::Paused(Paused { reason }));
+            let pending = self.workflow.started_at == 0;
+            self.emit(EventKind::Paused(Paused { reason, pending }));
         }
         Ok(())
     }
@@ -204,12 +210,9 @@ impl<'a> Decision<'a> {
     fn resume(&mut self) -> Result<(), Refusal> {
         self.living()?;
         if self.workflow.paused {
-            self.emit(EventKind::Resumed(Resumed {}));
-            if self.workflow.phase == Phase::Compensating {
-                self.undo();
-            } else {
-                self.queue_ready();
-            }
+            let pending = self.workflow.started_at == 0;
+            self.emit(EventKind::Resumed(Resumed { pending }));
+            self.queue_ready();
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ use crate::{
 
 impl Workflow {
     pub(super) fn reopened(&mut self, event: &Reopened) -> Result<(), Misfit> {
-        self.expect(matches!(self.phase, Phase::Failed | Phase::Cancelled), "is reopened")?;
+        let from = matches!(self.phase, Phase::Failed | Phase::Cancelled | Phase::AwaitingCompensation);
+        self.expect(from, "is reopened")?;
         let all = event.reset.iter().chain(&event.resumed);
         if let Some(task) = all.into_iter().find(|task| **task >= self.plan.len()) {
             return Err(format!("begins task number {task} again, and there are {}", self.plan.len()));

@@ -12,10 +12,9 @@ impl Workflow {
     pub(super) fn task_started(&mut self, event: &TaskStarted, at: Millis) -> Result<(), Misfit> {
         let id = self.known(&event.task)?;
         self.expect(self.phase == Phase::Open, "starts a task")?;
-        let (waits, signal) = match &self.plan.task(id.task).work {
-            Some(Work::WaitSignal(wait)) => (true, Some(wait.name.as_str().into())),
-            Some(Work::Sleep(_) | Work::Child(_)) => (true, None),
-            _ => (false, None),
+        let signal = match &self.plan.task(id.task).work {
+            Some(Work::WaitSignal(wait)) => Some(wait.name.as_str().into()),
+            _ => None,
         };
         let unit = self.unit_in(id, &event.task, |unit| unit.state == State::Ready, "starts")?;
         if event.epoch <= unit.epoch {
@@ -24,7 +23,7 @@ impl Workflow {
                 event.task, event.epoch, unit.epoch
             ));
         }
-        unit.state = if waits { State::Waiting } else { State::Running };
+        unit.state = if event.waits { State::Waiting } else { State::Running };
         unit.epoch = event.epoch;
         unit.attempt = event.attempt;
         unit.until = event.until;
@@ -89,10 +88,13 @@ impl Workflow {
 
     pub(super) fn task_scheduled(&mut self, event: &TaskScheduled) -> Result<(), Misfit> {
         let id = self.known(&event.task)?;
-        let fits = |unit: &Unit| unit.state == State::Retrying || unit.undo == Undo::Retrying;
+        let undo = event.compensation;
+        let fits = |unit: &Unit| {
+            if undo { unit.undo == Undo::Retrying } else { unit.state == State::Retrying }
+        };
         let unit = self.unit_in(id, &event.task, fits, "is scheduled")?;
         unit.until = 0;
-        if unit.undo == Undo::Retrying {
+        if undo {
             unit.undo = Undo::Ready;
         } else {
             unit.state = State::Ready;
@@ -145,9 +147,7 @@ impl Workflow {
 
     pub(super) fn task_progressed(&mut self, event: &TaskProgressed) -> Result<(), Misfit> {
         let id = self.known(&event.task)?;
-        let fits = |unit: &Unit| {
-            (unit.state == State::Running || unit.undo == Undo::Running) && unit.epoch == event.epoch
-        };
+        let fits = |unit: &Unit| unit.state == State::Running && unit.epoch == event.epoch;
         let unit = self.unit_in(id, &event.task, fits, "progresses")?;
         unit.percent = event.percent.min(100) as u8;
         if unit.extra.is_some() || !event.message.is_empty() {

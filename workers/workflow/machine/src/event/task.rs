@@ -23,6 +23,9 @@ pub struct TaskStarted {
     /// The child workflow, if it is one.
     #[prost(string, tag = "5")]
     pub child: String,
+    /// Whether nobody makes an attempt: it sleeps, or waits for a signal or a child.
+    #[prost(bool, tag = "6")]
+    pub waits: bool,
 }
 
 /// A task has its result.
@@ -63,9 +66,12 @@ pub struct TaskRetrying {
 /// The wait before the next attempt is over: the task may be dispatched.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct TaskScheduled {
-    /// Task or item; also one that is being undone.
+    /// Task or item.
     #[prost(string, tag = "1")]
     pub task: String,
+    /// Whether it is being undone.
+    #[prost(bool, tag = "2")]
+    pub compensation: bool,
 }
 
 /// Whoever made the attempt was lost: the task may be dispatched again.

@@ -31,17 +31,25 @@ pub struct SignalReceived {
     pub payload: Bytes,
 }
 
-/// No task starts until `Resumed`. Attempts in flight, sleeps and timeouts go on.
+/// No task starts until `Resumed`, or until the workflow fails or is cancelled. Attempts in flight, sleeps and timeouts go
+/// on.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Paused {
     /// Why, for people.
     #[prost(string, tag = "1")]
     pub reason: String,
+    /// Whether no task had started: on the wire the workflow is PENDING then.
+    #[prost(bool, tag = "2")]
+    pub pending: bool,
 }
 
 /// Tasks start again.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Resumed {}
+pub struct Resumed {
+    /// Whether no task had started.
+    #[prost(bool, tag = "1")]
+    pub pending: bool,
+}
 
 /// The workflow will end as CANCELLED.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -111,4 +119,7 @@ pub struct Reopened {
     /// When the workflow times out; 0 is never.
     #[prost(uint64, tag = "4")]
     pub deadline: Millis,
+    /// Whether no task has ever started.
+    #[prost(bool, tag = "5")]
+    pub pending: bool,
 }

@@ -65,7 +65,9 @@ impl Decision<'_> {
         let percent = percent.min(100);
         let unit = self.unit(id);
         let before = unit.extra.as_ref().map_or("", |extra| extra.message.as_str());
-        if u32::from(unit.percent) != percent || before != message {
+        // A task that is being undone has its result; how far that is, is not told.
+        let news = u32::from(unit.percent) != percent || before != message;
+        if news && unit.undo == Undo::Not {
             let task = task.to_owned();
             self.emit(EventKind::TaskProgressed(TaskProgressed { task, epoch, percent, message }));
         }

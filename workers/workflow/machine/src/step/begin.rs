@@ -16,6 +16,13 @@ use crate::{
     workflow::Phase,
 };
 
+/// What an attempt is.
+enum Started {
+    Runs,
+    Waits,
+    Child(String),
+}
+
 impl Decision<'_> {
     /// Looks at a unit that became ready. Its condition and its items are looked at before its first attempt.
     pub(super) fn begin(&mut self, id: UnitId) {
@@ -43,7 +50,7 @@ impl Decision<'_> {
         match &task.work {
             None | Some(Work::Noop(_)) => {
                 let name = self.workflow.name(id);
-                let epoch = self.start(id, 0, String::new());
+                let epoch = self.start(id, 0, Started::Runs);
                 let completed = TaskCompleted { task: name, epoch, ..TaskCompleted::default() };
                 self.conclude(id, EventKind::TaskCompleted(completed));
             }
@@ -68,7 +75,7 @@ impl Decision<'_> {
         let id = self.known(task)?;
         let unit = self.unit(id);
         if unit.undo == Undo::Ready {
-            return if self.workflow.paused { Err(Refusal::Paused) } else { self.dispatch_undo(id) };
+            return self.dispatch_undo(id);
         }
         if unit.state != State::Ready
             || self.workflow.plan.task(id.task).for_each.is_some() && id.item().is_none()
@@ -93,7 +100,7 @@ impl Decision<'_> {
             }
         };
         let until = after(self.now, timeout_ms);
-        self.start(id, until, String::new());
+        self.start(id, until, Started::Runs);
         self.set_timer(id);
         let run = run(self.workflow, id, request, false);
         self.act(Action::Run(run));
@@ -101,12 +108,17 @@ impl Decision<'_> {
     }
 
     /// Begins an attempt. Returns its epoch.
-    fn start(&mut self, id: UnitId, until: u64, child: String) -> u64 {
+    fn start(&mut self, id: UnitId, until: u64, started: Started) -> u64 {
         self.started();
         let unit = self.unit(id);
         let (epoch, attempt) = (unit.epoch + 1, unit.attempt + 1);
         let task = self.workflow.name(id);
-        self.emit(EventKind::TaskStarted(TaskStarted { task, epoch, attempt, until, child }));
+        let (waits, child) = match started {
+            Started::Runs => (false, String::new()),
+            Started::Waits => (true, String::new()),
+            Started::Child(child) => (true, child),
+        };
+        self.emit(EventKind::TaskStarted(TaskStarted { task, epoch, attempt, until, child, waits }));
         epoch
     }
 
@@ -119,7 +131,7 @@ impl Decision<'_> {
 
     fn sleep(&mut self, id: UnitId, sleep: &Sleep) {
         let until = if sleep.until_ms > 0 { sleep.until_ms } else { after(self.now, sleep.duration_ms) };
-        let epoch = self.start(id, until, String::new());
+        let epoch = self.start(id, until, Started::Waits);
         if until <= self.now {
             let task = self.workflow.name(id);
             let completed = TaskCompleted { task, epoch, ..TaskCompleted::default() };
@@ -130,7 +142,7 @@ impl Decision<'_> {
 
     fn wait(&mut self, id: UnitId, wait: &WaitSignal, timeout_ms: u64) {
         let until = after(self.now, timeout_ms);
-        let epoch = self.start(id, until, String::new());
+        let epoch = self.start(id, until, Started::Waits);
         match self.workflow.signals.kept.iter().find(|kept| kept.name == wait.name) {
             Some(kept) => {
                 let signal = kept.seq;
@@ -148,7 +160,8 @@ impl Decision<'_> {
         match child_spec(self.workflow, id, child) {
             Err(Unresolved(reason)) => self.unresolved(id, "work.child", &reason),
             Ok(mut spec) => {
-                let epoch = self.start(id, after(self.now, timeout_ms), child_id.to_string());
+                let started = Started::Child(child_id.to_string());
+                let epoch = self.start(id, after(self.now, timeout_ms), started);
                 let workflow = self.workflow.id.to_string();
                 spec.parent = Some(Box::new(Parent { workflow, task: task.clone(), epoch }));
                 self.set_timer(id);

@@ -33,7 +33,7 @@ impl Decision<'_> {
     pub(super) fn undo(&mut self) {
         let plan = self.workflow.plan.clone();
         while let Some(id) = self.workflow.undoing() {
-            if self.workflow.paused || self.unit(id).undo != Undo::Ready {
+            if self.unit(id).undo != Undo::Ready {
                 return;
             }
             let work = plan.task(id.task).compensate.as_ref().and_then(|compensate| compensate.work.as_ref());

@@ -20,7 +20,8 @@ enum Again {
 
 impl Decision<'_> {
     pub(super) fn retry(&mut self, from: Option<&str>, mut reason: String) -> Result<(), Refusal> {
-        if !matches!(self.workflow.phase, Phase::Failed | Phase::Cancelled) {
+        let ended = matches!(self.workflow.phase, Phase::Failed | Phase::Cancelled);
+        if !ended && self.workflow.phase != Phase::AwaitingCompensation {
             return Err(Refusal::NotRetryable { status: self.workflow.status() });
         }
         let from = from.map(|from| self.known(from)).transpose()?;
@@ -29,7 +30,9 @@ impl Decision<'_> {
         let (reset, resumed) = (of(Again::Begins).collect(), of(Again::Resumes).collect::<Vec<u32>>());
         cut(&mut reason, MAX_TEXT_BYTES);
         let deadline = after(self.now, self.workflow.plan.spec.timeout_ms);
-        self.emit(EventKind::Reopened(Reopened { reset, resumed: resumed.clone(), reason, deadline }));
+        let pending = self.workflow.started_at == 0;
+        let resumed_too = resumed.clone();
+        self.emit(EventKind::Reopened(Reopened { reset, resumed: resumed_too, reason, deadline, pending }));
         if deadline > 0 {
             self.act(Action::SetTimer { key: TimerKey::Workflow, at: deadline });
         }

@@ -48,11 +48,11 @@ impl Decision<'_> {
         let epoch = unit.epoch;
         match (unit.undo, unit.state) {
             (Undo::Retrying, _) => {
-                self.emit(EventKind::TaskScheduled(TaskScheduled { task }));
+                self.emit(EventKind::TaskScheduled(TaskScheduled { task, compensation: true }));
                 self.undo();
             }
             (_, State::Retrying) => {
-                self.emit(EventKind::TaskScheduled(TaskScheduled { task }));
+                self.emit(EventKind::TaskScheduled(TaskScheduled { task, compensation: false }));
                 self.ready.push_back(id);
             }
             (_, State::Waiting) if matches!(self.workflow.plan.task(id.task).work, Some(Work::Sleep(_))) => {

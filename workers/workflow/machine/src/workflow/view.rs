@@ -116,7 +116,7 @@ impl Workflow {
         }
     }
 
-    /// Whether it is paused; one that ends because it failed or was cancelled may be so too.
+    /// Whether it is paused.
     pub fn is_paused(&self) -> bool {
         self.paused
     }

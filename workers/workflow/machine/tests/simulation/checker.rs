@@ -10,6 +10,8 @@ pub(crate) struct Checker {
     seq: u64,
     at: u64,
     ended: bool,
+    /// Whether it waits for somebody to ask for compensation.
+    awaits: bool,
     cancelled: bool,
     /// Highest epoch that started, by task.
     epochs: HashMap<String, u64>,
@@ -32,6 +34,7 @@ impl Checker {
             seq: 0,
             at: 0,
             ended: false,
+            awaits: false,
             cancelled: false,
             epochs: HashMap::new(),
             settled: HashSet::new(),
@@ -53,7 +56,7 @@ impl Checker {
         (self.seq, self.at) = (event.seq, event.at);
         let kind = event.kind.as_ref().unwrap();
         let reopens = match kind {
-            EventKind::Reopened(_) => true,
+            EventKind::Reopened(_) => !self.awaits,
             EventKind::CompensationStarted(started) => started.reopened,
             _ => false,
         };
@@ -118,9 +121,14 @@ impl Checker {
                 assert!(self.cancelled, "nobody cancelled");
                 self.end();
             }
-            EventKind::CompensationStarted(_) => self.ended = false,
+            EventKind::CompensationAwaited(_) => self.awaits = true,
+            EventKind::CompensationStarted(_) => {
+                self.ended = false;
+                self.awaits = false;
+            }
             EventKind::Reopened(reopened) => {
                 self.ended = false;
+                self.awaits = false;
                 self.cancelled = false;
                 for task in &reopened.reset {
                     let id = self.spec.tasks[*task as usize].id.clone();
@@ -179,6 +187,7 @@ impl Checker {
     }
 
     fn end(&mut self) {
+        self.awaits = false;
         assert!(self.running.is_empty(), "ended while {:?} ran", self.running);
         for task in &self.spec.tasks {
             assert!(self.over.contains(&task.id), "ended while {} was not over", task.id);

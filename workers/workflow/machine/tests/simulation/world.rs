@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use workflow_machine::{
-    Action, Event, Input, Millis, Outcome, SignalKind, Status, Step, TaskDetail, TaskError, TimerKey, Work,
-    Workflow,
+    Action, Event, EventKind, Input, Millis, Outcome, SignalKind, Status, Step, TaskDetail, TaskError,
+    TimerKey, Work, Workflow, WorkflowDetail,
 };
 
 use crate::{checker::Checker, random::Random, specs};
@@ -44,6 +44,9 @@ struct World<'a> {
     owed: BTreeSet<(String, u64)>,
     /// Reports that were made: they come again.
     old: Vec<Input>,
+    /// What watchers know.
+    told: Option<(Status, WorkflowDetail)>,
+    told_of: BTreeMap<String, TaskDetail>,
     seen: &'a mut Seen,
 }
 
@@ -65,6 +68,8 @@ pub(crate) fn run(seed: u64, seen: &mut Seen) {
         timers: BTreeMap::new(),
         owed: BTreeSet::new(),
         old: Vec::new(),
+        told: None,
+        told_of: BTreeMap::new(),
         seen,
     };
     world.keep(step);
@@ -109,6 +114,30 @@ impl World<'_> {
             *self.seen.events.entry(name(event)).or_default() += 1;
             let bytes = event.encode_to_vec();
             assert_eq!(Event::decode(&bytes[..]).unwrap(), *event, "the encoding loses something");
+        }
+        for event in &step.events {
+            if let Some(change) = event.workflow_change() {
+                self.told = Some(change);
+            }
+            if let Some((task, detail)) = event.task_change() {
+                self.told_of.insert(task.to_owned(), detail);
+            }
+            if let Some(EventKind::Reopened(_)) = event.kind {
+                self.told_of.clear();
+            }
+        }
+        let is = (self.workflow.status(), self.workflow.detail());
+        // A cancel lets compensations go on.
+        let goes_on = matches!(is.1, WorkflowDetail::Compensating);
+        assert!(self.told == Some(is) || goes_on, "watchers were told {:?}, and it is {is:?}", self.told);
+        for (task, told) in &self.told_of {
+            let is = self.workflow.task(task).unwrap().detail;
+            let unsaid = matches!(
+                (told, is),
+                (TaskDetail::Completed | TaskDetail::CompensationFailed, TaskDetail::Compensating)
+            );
+            let given_up = *told == TaskDetail::Compensating && is == TaskDetail::Completed;
+            assert!(*told == is || unsaid || given_up, "watchers of {task} were told {told}, and it is {is}");
         }
         self.history.extend(step.events);
         self.checker.state(&self.workflow);
