@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! text      = { anything | "{{" operand "}}" }
-//! condition = and { "||" and }        and = not { "&&" not }        not = "!" not | comparison
+//! condition = and { "||" and }        and = comparison { "&&" comparison }
 //! comparison = side [ ("==" | "!=" | "<" | "<=" | ">" | ">=") side ]
-//! side      = "(" condition ")" | literal | "{{" operand "}}"
+//! side      = "!" side | "(" condition ")" | literal | "{{" operand "}}"
 //! operand   = literal | path          literal = number | 'text' | "text" | true | false | null
 //! path      = "tasks" key ("result" {key} | "status" | "error" ("." "code" | "." "message"))
 //!           | "workflow" ("id" | "name" | "metadata" key | "input" {key})

@@ -20,7 +20,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Some seconds of an unoptimized build.
-const SCHEDULES: u64 = 3_000;
+const SCHEDULES: u64 = 5_000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|value| value.parse().unwrap())

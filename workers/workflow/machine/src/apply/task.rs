@@ -59,6 +59,9 @@ impl Workflow {
         };
         let unit = self.unit_in(id, &event.task, fits, "completes")?;
         unit.percent = 100;
+        if let Some(extra) = &mut unit.extra {
+            extra.error = None;
+        }
         match unit.items_mut() {
             Some(items) => unit.result = items::join(items),
             None => unit.result = event.result.clone(),

@@ -160,25 +160,17 @@ fn or(lexer: &mut Lexer<'_>, depth: usize) -> Result<Condition, SyntaxError> {
 }
 
 fn and(lexer: &mut Lexer<'_>, depth: usize) -> Result<Condition, SyntaxError> {
-    let mut all = vec![not(lexer, depth)?];
+    let mut all = vec![comparison(lexer, depth)?];
     while lexer.take("&&") {
-        all.push(not(lexer, depth)?);
+        all.push(comparison(lexer, depth)?);
     }
     Ok(if all.len() == 1 { all.remove(0) } else { Condition::And(all) })
 }
 
-fn not(lexer: &mut Lexer<'_>, depth: usize) -> Result<Condition, SyntaxError> {
-    lexer.space();
-    if depth > MAX_CONDITION_DEPTH {
-        return Err(lexer.error_at(lexer.at(), format!("more than {MAX_CONDITION_DEPTH} levels")));
-    }
-    if lexer.take("!") {
-        return Ok(Condition::Not(Box::new(not(lexer, depth + 1)?)));
-    }
+fn comparison(lexer: &mut Lexer<'_>, depth: usize) -> Result<Condition, SyntaxError> {
     let left = side(lexer, depth)?;
     for (sign, comparison) in SIGNS {
         if lexer.take(sign) {
-            lexer.space();
             let right = side(lexer, depth)?;
             return Ok(Condition::Compare(Box::new(left), comparison, Box::new(right)));
         }
@@ -187,7 +179,14 @@ fn not(lexer: &mut Lexer<'_>, depth: usize) -> Result<Condition, SyntaxError> {
 }
 
 fn side(lexer: &mut Lexer<'_>, depth: usize) -> Result<Condition, SyntaxError> {
+    lexer.space();
     let opened = lexer.at();
+    if depth > MAX_CONDITION_DEPTH {
+        return Err(lexer.error_at(opened, format!("more than {MAX_CONDITION_DEPTH} levels")));
+    }
+    if lexer.take("!") {
+        return Ok(Condition::Not(Box::new(side(lexer, depth + 1)?)));
+    }
     let side = if lexer.take("(") {
         let inner = or(lexer, depth + 1)?;
         if !lexer.take(")") {

@@ -24,7 +24,7 @@ pub struct TaskView<'a> {
     pub percent: u32,
     /// What the attempt said last.
     pub message: &'a str,
-    /// Why it failed, or why the last attempt did.
+    /// Why it failed, or why the last attempt did; nothing once it has completed.
     pub error: Option<&'a TaskError>,
     /// What it answered; empty if it did not complete.
     pub result: &'a Bytes,
