@@ -100,6 +100,10 @@ pub struct Run {
     pub idempotency_key: String,
     /// Whether it undoes the task.
     pub compensation: bool,
+    /// Lane whose slot it takes.
+    pub lane: String,
+    /// Priority that it had there.
+    pub priority: i32,
 }
 
 /// What is asked, with all templates resolved.

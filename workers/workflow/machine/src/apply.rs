@@ -47,6 +47,9 @@ impl Workflow {
         };
         let spec = submitted.spec.as_deref().cloned().ok_or("the submission has no specification")?;
         let plan = Plan::new(spec).map_err(|unusable| unusable.0)?;
+        if plan.duplicate().is_some() || plan.spec.tasks.iter().any(|task| task.id.contains(['[', ']'])) {
+            return Err("names of tasks stand for more than one".to_owned());
+        }
         Ok(Self::of_plan(WorkflowId::new(&submitted.id), Arc::new(plan), event.at))
     }
 

@@ -36,12 +36,21 @@ impl WorkflowId {
         }
     }
 
-    /// The key by which whoever does a task's work recognizes that it was asked before: `<workflow>/<task>`.
+    /// The key by which whoever does a task's work recognizes that it was asked before: `<workflow>/<task>`, and
+    /// `<workflow>/<task>/compensate` to undo it.
     ///
-    /// It is the same for every attempt, also after a retry of the workflow. Compensations have
-    /// `<workflow>/<task>/compensate`.
-    pub fn idempotency_key(&self, task: &str, compensation: bool) -> String {
-        if compensation { format!("{self}/{task}/compensate") } else { format!("{self}/{task}") }
+    /// It is the same for every attempt, and after a retry of the workflow too: the task may have done its work when it
+    /// failed. Only a task that completed, and is to be done again all the same (because it was undone, or by request), has
+    /// another `generation`, and with it another key: `<workflow>/<task>#2`.
+    pub fn idempotency_key(&self, task: &str, generation: u32, compensation: bool) -> String {
+        let mut key = format!("{self}/{task}");
+        if generation > 0 {
+            key.push_str(&format!("#{}", u64::from(generation) + 1));
+        }
+        if compensation {
+            key.push_str("/compensate");
+        }
+        key
     }
 }
 

@@ -6,7 +6,7 @@
 //! comparison = side [ ("==" | "!=" | "<" | "<=" | ">" | ">=") side ]
 //! side      = "!" side | "(" condition ")" | literal | "{{" operand "}}"
 //! operand   = literal | path          literal = number | 'text' | "text" | true | false | null
-//! path      = "tasks" key ("result" {key} | "status" | "error" ("." "code" | "." "message"))
+//! path      = "tasks" key ("result" {key} | "status")
 //!           | "workflow" ("id" | "name" | "metadata" key | "input" {key})
 //!           | "item" {key} | "index" | "result" {key}
 //! key       = "." name | "[" number "]" | "[" 'text' "]"      name = letters, digits, "_", "-", ":"

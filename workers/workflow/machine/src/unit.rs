@@ -109,6 +109,8 @@ pub(crate) struct Unit {
     pub(crate) blockers: u32,
     /// Attempts begun, but for lost ones; of the compensation, once that has begun.
     pub(crate) attempt: u32,
+    /// How often it has begun again although it had completed.
+    pub(crate) generation: u32,
     pub(crate) epoch: u64,
     pub(crate) started_at: Millis,
     pub(crate) finished_at: Millis,

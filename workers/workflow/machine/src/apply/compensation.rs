@@ -1,6 +1,6 @@
 //! Events of compensation, taken into the state. One unit is undone at a time: the last one of `Saga::done`.
 
-use super::Misfit;
+use super::{Misfit, task::follows};
 use crate::{
     CompensationStarted, TaskCompensated, TaskCompensating, TaskCompensationFailed, TaskCompensationRetrying,
     Workflow,
@@ -27,12 +27,7 @@ impl Workflow {
 
     pub(super) fn task_compensating(&mut self, event: &TaskCompensating) -> Result<(), Misfit> {
         let unit = self.undone_in(&event.task, |unit| unit.undo == Undo::Ready, "begins to be undone")?;
-        if event.epoch <= unit.epoch {
-            return Err(format!(
-                "task {} is undone as attempt {} after {}",
-                event.task, event.epoch, unit.epoch
-            ));
-        }
+        follows(&event.task, event.epoch, unit.epoch)?;
         unit.undo = Undo::Running;
         unit.epoch = event.epoch;
         unit.attempt = event.attempt;

@@ -22,7 +22,7 @@ impl Workflow {
         let window = if for_each.max_parallel == 0 { u32::MAX } else { for_each.max_parallel };
         let unit = self.unit_in(id, &event.task, |unit| unit.state == State::Ready, "gets items")?;
         // Attempts of items from before a retry must not count now.
-        let begin = Unit { epoch: unit.epoch, ..Unit::default() };
+        let begin = Unit { epoch: unit.epoch, generation: unit.generation, ..Unit::default() };
         let mut items = Items {
             values: event.items.clone(),
             units: vec![begin; event.items.len()],

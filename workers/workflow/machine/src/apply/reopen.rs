@@ -69,11 +69,16 @@ impl Workflow {
 }
 
 impl Unit {
-    /// Begins from nothing; only the epoch goes on, so that no attempt from before can count.
+    /// Begins from nothing; only the epoch goes on, so that no attempt from before can count. What had completed becomes
+    /// another generation.
     fn begin_again(&mut self) {
-        let items = self.items().into_iter().flat_map(|items| &items.units);
-        let epoch = items.map(|item| item.epoch).fold(self.epoch, u64::max);
-        *self = Self { epoch, ..Self::default() };
+        let items = || self.items().into_iter().flat_map(|items| &items.units);
+        let epoch = items().map(|item| item.epoch).fold(self.epoch, u64::max);
+        let completed = |unit: &Self| unit.state == State::Completed;
+        let again = completed(self) || items().any(completed);
+        let generation = items().map(|item| item.generation).fold(self.generation, u32::max);
+        let generation = generation.saturating_add(u32::from(again));
+        *self = Self { epoch, generation, ..Self::default() };
     }
 
     /// Goes on with the items that did not complete. False if there are no items.

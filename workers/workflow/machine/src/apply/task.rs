@@ -17,12 +17,7 @@ impl Workflow {
             _ => None,
         };
         let unit = self.unit_in(id, &event.task, |unit| unit.state == State::Ready, "starts")?;
-        if event.epoch <= unit.epoch {
-            return Err(format!(
-                "task {} starts as attempt {} after {}",
-                event.task, event.epoch, unit.epoch
-            ));
-        }
+        follows(&event.task, event.epoch, unit.epoch)?;
         unit.state = if event.waits { State::Waiting } else { State::Running };
         unit.epoch = event.epoch;
         unit.attempt = event.attempt;
@@ -238,4 +233,12 @@ impl Workflow {
             Err(format!("task {name} {what}, and it is {} at attempt {}", unit.detail(), unit.epoch))
         }
     }
+}
+
+/// That an attempt comes after another one, and leaves room for more.
+pub(super) fn follows(task: &str, epoch: u64, before: u64) -> Result<(), Misfit> {
+    if epoch > before && epoch < u64::MAX / 2 {
+        return Ok(());
+    }
+    Err(format!("task {task} starts as attempt {epoch} after {before}"))
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::Decision;
 use crate::{
-    Action, Child, EventKind, Parent, Refusal, Run, SkipReason, Sleep, Spec, TaskCompleted, TaskFailed,
-    TaskSkipped, TaskStarted, WaitSignal, Work, WorkflowId, WorkflowStarted,
+    Action, Child, EventKind, Parent, Refusal, Request, Run, SkipReason, Sleep, Spec, TaskCompleted,
+    TaskFailed, TaskSkipped, TaskStarted, WaitSignal, Work, Workflow, WorkflowId, WorkflowStarted,
     apply::after,
     codes,
     error::TaskError,
@@ -111,7 +111,7 @@ impl Decision<'_> {
     fn start(&mut self, id: UnitId, until: u64, started: Started) -> u64 {
         self.started();
         let unit = self.unit(id);
-        let (epoch, attempt) = (unit.epoch + 1, unit.attempt + 1);
+        let (epoch, attempt) = (unit.epoch + 1, unit.attempt.saturating_add(1));
         let task = self.workflow.name(id);
         let (waits, child) = match started {
             Started::Runs => (false, String::new()),
@@ -181,47 +181,49 @@ impl Decision<'_> {
 }
 
 /// That a unit waits for a slot.
-pub(crate) fn ready(workflow: &crate::Workflow, id: UnitId, compensation: bool) -> Action {
+pub(crate) fn ready(workflow: &Workflow, id: UnitId, compensation: bool) -> Action {
+    let (lane, priority) = place(workflow, id);
+    Action::Ready { task: workflow.name(id), lane, priority, compensation }
+}
+
+/// The lane and the priority of a unit.
+fn place(workflow: &Workflow, id: UnitId) -> (String, i32) {
     let (spec, task) = (&workflow.plan.spec, workflow.plan.task(id.task));
     let lane = [&task.lane, &spec.lane].into_iter().find(|lane| !lane.is_empty());
-    Action::Ready {
-        task: workflow.name(id),
-        lane: lane.map_or(DEFAULT_LANE, String::as_str).to_owned(),
-        priority: task.priority.unwrap_or(spec.priority),
-        compensation,
-    }
+    (lane.map_or(DEFAULT_LANE, String::as_str).to_owned(), task.priority.unwrap_or(spec.priority))
 }
 
 /// The attempt that a unit is at.
-pub(crate) fn run(
-    workflow: &crate::Workflow,
-    id: UnitId,
-    request: crate::Request,
-    compensation: bool,
-) -> Box<Run> {
+pub(crate) fn run(workflow: &Workflow, id: UnitId, request: Request, compensation: bool) -> Box<Run> {
     let task = workflow.name(id);
-    let (epoch, attempt, until) =
-        workflow.unit(id).map_or((0, 0, 0), |unit| (unit.epoch, unit.attempt, unit.until));
-    let idempotency_key = workflow.id.idempotency_key(&task, compensation);
+    let (epoch, attempt, until, generation) = workflow
+        .unit(id)
+        .map_or((0, 0, 0, 0), |unit| (unit.epoch, unit.attempt, unit.until, unit.generation));
+    let idempotency_key = workflow.id.idempotency_key(&task, generation, compensation);
     let deadline = (until > 0).then_some(until);
-    Box::new(Run { task, epoch, attempt, request, deadline, idempotency_key, compensation })
+    let (lane, priority) = place(workflow, id);
+    Box::new(Run { task, epoch, attempt, request, deadline, idempotency_key, compensation, lane, priority })
 }
 
 /// What a child workflow is to do, templates of the parent resolved, without its parent.
-pub(crate) fn child_spec(
-    workflow: &crate::Workflow,
-    id: UnitId,
-    child: &Child,
-) -> Result<Box<Spec>, Unresolved> {
+pub(crate) fn child_spec(workflow: &Workflow, id: UnitId, child: &Child) -> Result<Box<Spec>, Unresolved> {
     let Some(spec) = &child.spec else {
         return Err(Unresolved("there is no specification".to_owned()));
     };
     let mut spec = spec.clone();
+    // A child belongs to whoever its parent belongs to, whatever it says.
+    let own = &workflow.plan.spec;
+    spec.owner.clone_from(&own.owner);
+    spec.namespace.clone_from(&own.namespace);
+    spec.request_id.clone_from(&own.request_id);
+    if spec.lane.is_empty() {
+        spec.lane.clone_from(&own.lane);
+    }
     request::resolve_child(workflow, id, &mut spec)?;
     Ok(spec)
 }
 
 /// The identifier of the child that the unit waits for.
-pub(crate) fn child_of(workflow: &crate::Workflow, id: UnitId) -> Option<WorkflowId> {
+pub(crate) fn child_of(workflow: &Workflow, id: UnitId) -> Option<WorkflowId> {
     workflow.unit(id)?.child().cloned()
 }

@@ -76,7 +76,7 @@ impl Decision<'_> {
 
     fn start_undo(&mut self, id: UnitId, until: u64) -> u64 {
         let unit = self.unit(id);
-        let (epoch, attempt) = (unit.epoch + 1, unit.attempt + 1);
+        let (epoch, attempt) = (unit.epoch + 1, unit.attempt.saturating_add(1));
         let task = self.workflow.name(id);
         self.emit(EventKind::TaskCompensating(TaskCompensating { task, epoch, attempt, until }));
         epoch

@@ -27,8 +27,6 @@ pub(crate) struct Path {
 pub(crate) enum Root {
     TaskResult(String),
     TaskStatus(String),
-    TaskErrorCode(String),
-    TaskErrorMessage(String),
     WorkflowId,
     WorkflowName,
     WorkflowMetadata(String),
@@ -42,10 +40,7 @@ impl Root {
     /// The task that it reads.
     pub(crate) fn task(&self) -> Option<&str> {
         match self {
-            Self::TaskResult(task)
-            | Self::TaskStatus(task)
-            | Self::TaskErrorCode(task)
-            | Self::TaskErrorMessage(task) => Some(task),
+            Self::TaskResult(task) | Self::TaskStatus(task) => Some(task),
             _ => None,
         }
     }
@@ -105,15 +100,7 @@ fn path(lexer: &mut Lexer<'_>) -> Result<Path, SyntaxError> {
             match field(lexer)? {
                 "result" => Root::TaskResult(task),
                 "status" => Root::TaskStatus(task),
-                "error" => {
-                    let field_at = lexer.at();
-                    match field(lexer)? {
-                        "code" => Root::TaskErrorCode(task),
-                        "message" => Root::TaskErrorMessage(task),
-                        _ => return Err(lexer.error_at(field_at, "an error has .code and .message")),
-                    }
-                }
-                _ => return Err(lexer.error_at(field_at, "a task has .result, .status and .error")),
+                _ => return Err(lexer.error_at(field_at, "a task has .result and .status")),
             }
         }
         "workflow" => {

@@ -37,10 +37,6 @@ impl<'a> Scope<'a> {
         let found = match &path.root {
             Root::TaskResult(id) => return self.result_of(id, path),
             Root::TaskStatus(id) => Some(Value::String(self.task(id)?.detail.to_string())),
-            Root::TaskErrorCode(id) => self.task(id)?.error.map(|error| Value::String(error.code.clone())),
-            Root::TaskErrorMessage(id) => {
-                self.task(id)?.error.map(|error| Value::String(error.message.clone()))
-            }
             Root::WorkflowId => Some(Value::String(workflow.id.to_string())),
             Root::WorkflowName => Some(Value::String(spec.name.clone())),
             Root::WorkflowMetadata(key) => spec.metadata.get(key).map(|value| Value::String(value.clone())),

@@ -24,6 +24,7 @@ fn a_run_says_who_asks_what_and_until_when() {
     assert_eq!((run.task.as_str(), run.epoch, run.attempt), ("a", 1, 1));
     assert_eq!(run.deadline, Some(START + 5_000));
     assert_eq!(run.idempotency_key, "wf/a");
+    assert_eq!((run.lane.as_str(), run.priority), ("default", 0));
     let Request::Call(call) = run.request else { panic!("not a call") };
     assert_eq!(call.target, "worker");
     let key = TimerKey::Task { task: "a".to_owned(), epoch: 1 };

@@ -108,4 +108,6 @@ fn what_was_undone_is_done_again() {
     assert_eq!(driver.detail("a"), TaskDetail::Compensated);
     assert_eq!(ready(&driver.step(retry(None))), ["a"]);
     assert_eq!(driver.detail("before"), TaskDetail::Completed);
+    // It was done and undone: whoever does it must not take it for the same again.
+    assert_eq!(driver.dispatch("a").idempotency_key, "wf/a#2");
 }

@@ -1,11 +1,10 @@
 //! What tasks read of those before them, and conditions.
 
 use workflow_machine::{
-    Call, FailurePolicy, Request, Spec, Status, TaskDetail, TaskSpec, Work, check_condition, check_template,
-    codes,
+    Call, Request, Spec, Status, TaskDetail, TaskSpec, Work, check_condition, check_template, codes,
 };
 
-use crate::driver::{Driver, ask, call, permanent, spec};
+use crate::driver::{Driver, ask, call, spec};
 
 /// The input that a task gets whose template this is.
 fn resolved(template: &'static str) -> Result<String, String> {
@@ -64,7 +63,6 @@ fn what_is_not_there_is_an_error_that_names_it() {
         "x {{workflow.input.deep.list[9]}}",
         "work: input: workflow.input.deep.list[9] (character 5) is not there",
     );
-    check("{{tasks.a.error.code}}", "work: input: tasks.a.error.code (character 3) is not there");
     check("{{workflow.metadata.none}}", "work: input: workflow.metadata.none (character 3) is not there");
 }
 
@@ -85,7 +83,7 @@ fn syntax_errors_say_where() {
     };
     check("{{", "at character 3: expected tasks, workflow, item, index, result, or a literal");
     check("é {{tasks.a.result", "at character 3: the template that begins here has no closing }}");
-    check("{{tasks.a.results}}", "at character 10: a task has .result, .status and .error");
+    check("{{tasks.a.results}}", "at character 10: a task has .result and .status");
     check("{{task.a}}", "at character 3: expected tasks, workflow, item, index, result, or a literal");
     check(
         "{{tasks.a.result.x y}}",
@@ -193,14 +191,4 @@ fn parameters_and_targets_are_templates_too() {
         (call.target.as_str(), call.operation.as_str(), call.parameters["n"].as_str()),
         ("me", "do-7", "7")
     );
-}
-
-#[test]
-fn the_error_of_a_failed_task_can_be_read_where_the_workflow_goes_on() {
-    let policy = FailurePolicy::Continue.into();
-    let mut driver =
-        Driver::submit(Spec { failure_policy: policy, ..spec([call("a", &[]), call("b", &[])]) });
-    driver.dispatch("a");
-    driver.fail("a", permanent());
-    assert_eq!(driver.workflow.task("a").unwrap().error, Some(&permanent()));
 }
