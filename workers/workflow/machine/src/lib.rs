@@ -44,10 +44,15 @@
 //! sequence begin another run of the same history. A watcher that stopped at the end saw the truth, and one that resumes
 //! from there sees what was asked for since. A COMPLETED workflow is never reopened.
 //!
+//! # What others see of it
+//! [`Workflow::tasks`], [`Workflow::task`], [`Workflow::status`] and their like read the state. Who reads only the history has
+//! [`Event::task_change`], [`Event::workflow_change`] and [`Event::message`]: one after another they tell the same.
+//!
 //! # What the caller has to do
 //! - Keep the events of a step in one atomic write, and only then perform its actions, in order, and answer.
 //! - Give `now` that never goes back for a workflow.
 //! - After a replay perform [`Workflow::outstanding`]. Attempts that had started are among it, with their epochs.
+//! - Bound what comes in: results, and how often an attempt says how far it is, for each is an event.
 
 mod action;
 mod apply;

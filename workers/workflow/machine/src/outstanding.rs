@@ -1,7 +1,7 @@
 //! What is still to be done for a workflow that was read from its history.
 
 use crate::{
-    Action, TimerKey, Work, Workflow,
+    Action, FailurePolicy, TimerKey, Work, Workflow,
     limits::STOP_GRACE_MS,
     request,
     step::{child_of, child_spec, ready, run},
@@ -77,12 +77,19 @@ impl Workflow {
                     let (task, id) = (name.clone(), child_id.clone());
                     actions.push(Action::StartChild { task, epoch: unit.epoch, id, spec });
                 }
-                if self.phase != Phase::Open && self.grace_until > 0 {
+                if self.phase != Phase::Open && self.grace_until > 0 || self.is_cut(id) {
                     actions.push(Action::CancelChild { task: name, id: child_id, force: false });
                 }
             }
             _ => {}
         }
+    }
+
+    /// Whether the unit is an item that was asked to stop because another one failed.
+    fn is_cut(&self, id: UnitId) -> bool {
+        let stops = self.plan.spec.failure_policy() == FailurePolicy::FailFastCancel;
+        let task = self.unit(UnitId::task(id.task)).and_then(Unit::items);
+        stops && id.item().is_some() && task.is_some_and(|items| items.failed.is_some())
     }
 
     fn parent_of(&self, id: UnitId, unit: &Unit) -> crate::Parent {

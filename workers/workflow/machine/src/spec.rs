@@ -105,7 +105,8 @@ pub struct TaskSpec {
 /// Runs a task's work once for each item of a list, as `task[0]`, `task[1]` and so on.
 ///
 /// The result of the task is the JSON array of the items' results, in the list's order. The first item that fails for
-/// good fails the task: items that have not begun are skipped, those in flight end first.
+/// good fails the task: items that have not begun are skipped, those in flight end first. With
+/// [`FailurePolicy::Continue`] every item runs, and the task fails then.
 #[derive(Clone, PartialEq, Message)]
 pub struct ForEach {
     /// Template whose value is a JSON array, or JSON text of one. At most

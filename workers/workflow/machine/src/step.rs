@@ -25,6 +25,8 @@ use crate::{
     workflow::Phase,
 };
 
+pub(crate) use begin::{child_of, child_spec, ready, run};
+
 impl Workflow {
     /// Makes a workflow of a specification. Tasks that need no slot have begun in the step already.
     ///
@@ -82,8 +84,6 @@ impl Workflow {
         Ok(decision.finish())
     }
 }
-
-pub(crate) use begin::{child_of, child_spec, ready, run};
 
 /// A step in the making.
 struct Decision<'a> {

@@ -2,8 +2,13 @@
 
 mod references;
 
+use std::collections::HashSet;
+
 use crate::{
-    Compensate, Invalid, MAX_VIOLATIONS, Spec, TaskSpec, Violation, Work, check_condition, limits,
+    CallKind, Compensate, CompensationPolicy, FailurePolicy, Invalid, MAX_VIOLATIONS, Spec, TaskSpec,
+    Violation, Work, check_condition,
+    error::cut,
+    limits,
     plan::{Plan, Unusable},
 };
 
@@ -43,30 +48,18 @@ fn check(spec: Spec, path: &str, depth: usize, found: &mut Findings) -> Option<P
         found.add(format!("{path}tasks"), format!("has {tasks} tasks; 1 to {limit} are allowed"));
         return None;
     }
-    one_of(
-        found,
-        &format!("{path}failure_policy"),
-        crate::FailurePolicy::try_from(spec.failure_policy).is_ok(),
-    );
-    one_of(
-        found,
-        &format!("{path}compensation"),
-        crate::CompensationPolicy::try_from(spec.compensation).is_ok(),
-    );
+    one_of(found, &format!("{path}failure_policy"), FailurePolicy::try_from(spec.failure_policy).is_ok());
+    one_of(found, &format!("{path}compensation"), CompensationPolicy::try_from(spec.compensation).is_ok());
     for (task, number) in spec.tasks.iter().zip(0..) {
         check_task(task, &format!("{path}tasks[{number}]"), depth, found);
     }
     let before = found.violations.len();
-    let missing = |task: &TaskSpec, ids: &std::collections::HashSet<&str>| -> Vec<(usize, String)> {
-        let gone = task.dependencies.iter().enumerate().filter(|(_, id)| !ids.contains(id.as_str()));
-        gone.map(|(index, id)| (index, id.clone())).collect()
-    };
-    {
-        let ids = spec.tasks.iter().map(|task| task.id.as_str()).collect();
-        for (task, number) in spec.tasks.iter().zip(0..) {
-            for (index, id) in missing(task, &ids) {
+    let ids: HashSet<&str> = spec.tasks.iter().map(|task| task.id.as_str()).collect();
+    for (task, number) in spec.tasks.iter().zip(0..) {
+        for (id, index) in task.dependencies.iter().zip(0..) {
+            if !ids.contains(id.as_str()) {
                 let field = format!("{path}tasks[{number}].dependencies[{index}]");
-                found.add(field, format!("there is no task {}", shown(&id)));
+                found.add(field, format!("there is no task {}", shown(id)));
             }
         }
     }
@@ -119,7 +112,7 @@ fn check_task(task: &TaskSpec, path: &str, depth: usize, found: &mut Findings) {
             found.add(format!("{path}.work.wait_signal.name"), "is empty; name the signal to wait for");
         }
         Some(Work::Call(call)) => {
-            one_of(found, &format!("{path}.work.call.kind"), crate::CallKind::try_from(call.kind).is_ok());
+            one_of(found, &format!("{path}.work.call.kind"), CallKind::try_from(call.kind).is_ok());
             if call.target.is_empty() {
                 found.add(format!("{path}.work.call.target"), "is empty; name what is called");
             }
@@ -181,6 +174,6 @@ fn one_of(found: &mut Findings, field: &str, known: bool) {
 /// A text from outside, in quotes and not too long.
 fn shown(text: &str) -> String {
     let mut text = text.to_owned();
-    crate::error::cut(&mut text, 120);
+    cut(&mut text, 120);
     format!("{text:?}")
 }

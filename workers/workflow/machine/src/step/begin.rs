@@ -58,15 +58,10 @@ impl Decision<'_> {
             Some(Work::WaitSignal(wait)) => self.wait(id, wait, task.timeout_ms),
             Some(Work::Child(child)) => self.start_child(id, child, task.timeout_ms),
             Some(Work::Call(_) | Work::Http(_) | Work::Function(_)) => {
-                let action = self.announcement(id, false);
+                let action = ready(self.workflow, id, false);
                 self.act(action);
             }
         }
-    }
-
-    /// That a unit waits for a slot.
-    fn announcement(&self, id: UnitId, compensation: bool) -> Action {
-        ready(self.workflow, id, compensation)
     }
 
     /// There is a slot for a unit.

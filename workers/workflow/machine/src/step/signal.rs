@@ -68,7 +68,6 @@ impl Decision<'_> {
                 }
                 let error = Some(TaskError::permanent(codes::INTERRUPTED, "interrupted by a signal"));
                 let failed = TaskFailed { task: task.to_owned(), epoch, error };
-                self.started();
                 self.conclude(id, EventKind::TaskFailed(failed));
                 return Ok(());
             }
