@@ -44,6 +44,32 @@
 //! sequence begin another run of the same history. A watcher that stopped at the end saw the truth, and one that resumes
 //! from there sees what was asked for since. A COMPLETED workflow is never reopened.
 //!
+//! # A life
+//! ```
+//! use workflow_machine::{Action, Call, Input, Spec, Status, TaskSpec, Work, Workflow};
+//!
+//! let call = Call { target: "echo-agent".into(), input: "\"hello\"".into(), ..Call::default() };
+//! let task = TaskSpec { id: "a".into(), work: Some(Work::Call(call)), ..TaskSpec::default() };
+//! let spec = Spec { name: "hello".into(), tasks: vec![task], ..Spec::default() };
+//!
+//! let (mut workflow, submitted) = Workflow::submit("wf-1".into(), spec, 1_000)?;
+//! let mut log = submitted.events;
+//! assert!(matches!(&submitted.actions[..], [Action::Ready { task, .. }] if task == "a"));
+//!
+//! let started = workflow.step(Input::Dispatch { task: "a".into() }, 1_001)?;
+//! log.extend(started.events);
+//! let [Action::Run(run)] = &started.actions[..] else { panic!("nothing runs") };
+//!
+//! let result = Input::Completed { task: "a".into(), epoch: run.epoch, result: "\"hello\"".into() };
+//! let ended = workflow.step(result.clone(), 1_002)?;
+//! log.extend(ended.events);
+//! assert_eq!(ended.actions, [Action::Finished { status: Status::Completed }]);
+//! assert!(workflow.step(result, 1_003).is_err(), "a result counts once");
+//!
+//! assert_eq!(Workflow::replay(&log)?, workflow);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What others see of it
 //! [`Workflow::tasks`], [`Workflow::task`], [`Workflow::status`] and their like read the state. Who reads only the history has
 //! [`Event::task_change`], [`Event::workflow_change`] and [`Event::message`]: one after another they tell the same.

@@ -1,7 +1,8 @@
 //! What a workflow is to do, as it was submitted: the shape in which it is also kept for ever.
 //!
 //! These are protobuf messages because the event `Submitted` carries them. Fields may be added with new tags; a tag is
-//! never used again for something else, and zero is always "not set".
+//! never used again for something else, and zero is always "not set". A reader takes work of a kind that it does not know for none: a new
+//! kind of work needs a new format version of the store, so that older programs refuse to start.
 
 mod retry;
 mod work;

@@ -47,6 +47,8 @@ struct World<'a> {
     done: BTreeSet<String>,
     /// Reports that were made: they come again.
     old: Vec<Input>,
+    /// Whether people leave it alone: long lives are seen only then.
+    calm: bool,
     /// What watchers know.
     told: Option<(Status, WorkflowDetail)>,
     told_of: BTreeMap<String, TaskDetail>,
@@ -59,8 +61,10 @@ pub(crate) fn run(seed: u64, seen: &mut Seen) {
     let spec = specs::spec(&mut random);
     let now = 1_700_000_000_000;
     let (workflow, step) = Workflow::submit("wf".into(), spec.clone(), now).unwrap();
+    let calm = random.one_in(2);
     let mut world = World {
         random,
+        calm,
         now,
         workflow,
         history: Vec::new(),
@@ -272,7 +276,7 @@ impl World<'_> {
 
     fn misbehave(&mut self) {
         self.now += self.random.below(1_500);
-        match self.random.below(100) {
+        match self.random.below(if self.calm { 85 } else { 100 }) {
             0..25 => self.dispatch_one(),
             25..50 => {
                 if let Some((task, epoch)) = self.random.pick(&self.running).cloned() {
