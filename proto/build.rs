@@ -4,8 +4,24 @@ use prost::Message;
 use std::{env, fs, path::PathBuf};
 
 /// Every proto of the contract, relative to this crate.
-const FILES: [&str; 3] =
-    ["agent_platform.proto", "switchboard/route.proto", "switchboard/agent_platform_routes.proto"];
+const FILES: [&str; 15] = [
+    "agent_platform.proto",
+    "switchboard/route.proto",
+    "switchboard/agent_platform_routes.proto",
+    "goclaw/v1/common.proto",
+    "goclaw/v1/workflow.proto",
+    "goclaw/v1/streaming.proto",
+    "goclaw/v1/batch.proto",
+    "goclaw/v1/admin.proto",
+    "goclaw/v1/saga.proto",
+    "goclaw/v1/signal.proto",
+    // Switchboard's additions.
+    "goclaw/v1/options.proto",
+    "goclaw/v1/worker.proto",
+    "goclaw/v1/control.proto",
+    "goclaw/v1/schedule.proto",
+    "goclaw/v1/operator.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for file in FILES {

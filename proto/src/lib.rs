@@ -11,6 +11,15 @@ pub mod agentplatform {
     tonic::include_proto!("agentplatform");
 }
 
+/// Workflows (`goclaw/v1/*.proto`).
+pub mod goclaw {
+    /// The only version. Which files and fields are the origin's, and which are ours, stands in `common.proto`.
+    #[expect(missing_docs, reason = "generated; the .proto files are documented")]
+    pub mod v1 {
+        tonic::include_proto!("goclaw.v1");
+    }
+}
+
 /// Routing options (`switchboard/route.proto`).
 #[expect(missing_docs, reason = "generated; the .proto files are documented")]
 pub mod switchboard {
