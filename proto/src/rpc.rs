@@ -1,15 +1,19 @@
-//! The parts of `google.rpc` that statuses carry in `grpc-status-details-bin`: [`Status`], [`ErrorInfo`] and
-//! [`RetryInfo`], field by field as in google/rpc/status.proto and error_details.proto.
+//! The parts of `google.rpc` that statuses carry in `grpc-status-details-bin`: [`Status`], [`ErrorInfo`],
+//! [`RetryInfo`] and [`BadRequest`], field by field as in google/rpc/status.proto and error_details.proto.
 
 use prost::Message;
 use prost_types::Any;
 use std::{collections::HashMap, time::Duration};
 
-/// The domain of every `ErrorInfo` that Switchboard makes.
+/// The domain of every `ErrorInfo` that Switchboard makes, but for those of the workflow API.
 pub const DOMAIN: &str = "switchboard";
+
+/// The domain of every `ErrorInfo` of the workflow API.
+pub const WORKFLOW_DOMAIN: &str = "goclaw.v1";
 
 const ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 
 /// `google.rpc.Status`.
 #[derive(Clone, PartialEq, Message)]
@@ -47,6 +51,25 @@ pub struct RetryInfo {
     pub retry_delay: Option<prost_types::Duration>,
 }
 
+/// `google.rpc.BadRequest`: which fields are wrong.
+#[derive(Clone, PartialEq, Message)]
+pub struct BadRequest {
+    /// Each wrong field.
+    #[prost(message, repeated, tag = "1")]
+    pub field_violations: Vec<FieldViolation>,
+}
+
+/// `google.rpc.BadRequest.FieldViolation`.
+#[derive(Clone, PartialEq, Message)]
+pub struct FieldViolation {
+    /// Path of the field: `tasks[2].dependencies[0]`.
+    #[prost(string, tag = "1")]
+    pub field: String,
+    /// What is wrong with it.
+    #[prost(string, tag = "2")]
+    pub description: String,
+}
+
 impl Status {
     /// Builds a status with an [`ErrorInfo`] of [`DOMAIN`] and, where a retry may help, a [`RetryInfo`].
     pub fn new(
@@ -69,6 +92,25 @@ impl Status {
         Status { code, message: message.into(), details }
     }
 
+    /// The same in another domain than [`DOMAIN`].
+    #[must_use]
+    pub fn in_domain(mut self, domain: &str) -> Self {
+        if let Some(any) = self.details.iter_mut().find(|any| any.type_url == ERROR_INFO)
+            && let Ok(info) = ErrorInfo::decode(any.value.as_slice())
+        {
+            any.value = ErrorInfo { domain: domain.to_owned(), ..info }.encode_to_vec();
+        }
+        self
+    }
+
+    /// The same with a [`BadRequest`] of these violations.
+    #[must_use]
+    pub fn violating(mut self, field_violations: Vec<FieldViolation>) -> Self {
+        let value = BadRequest { field_violations }.encode_to_vec();
+        self.details.push(Any { type_url: BAD_REQUEST.to_owned(), value });
+        self
+    }
+
     /// The first `ErrorInfo` among the details.
     pub fn error_info(&self) -> Option<ErrorInfo> {
         self.detail(ERROR_INFO)
@@ -78,6 +120,11 @@ impl Status {
     pub fn retry_after(&self) -> Option<Duration> {
         let info: RetryInfo = self.detail(RETRY_INFO)?;
         Duration::try_from(info.retry_delay?).ok()
+    }
+
+    /// Which fields are wrong; empty if the status does not say.
+    pub fn field_violations(&self) -> Vec<FieldViolation> {
+        self.detail::<BadRequest>(BAD_REQUEST).unwrap_or_default().field_violations
     }
 
     fn detail<M: Message + Default>(&self, type_url: &str) -> Option<M> {
@@ -105,5 +152,17 @@ mod tests {
         assert_eq!(info.metadata["id"], "x");
         assert_eq!(back.retry_after(), Some(Duration::from_millis(1500)));
         assert_eq!(Status::default().error_info(), None);
+    }
+
+    #[test]
+    fn violations_travel_beside_the_reason() {
+        let violation = FieldViolation { field: "name".to_owned(), description: "missing".to_owned() };
+        let status = Status::new(3, "no name", "VALIDATION_FAILED", [], None)
+            .in_domain(WORKFLOW_DOMAIN)
+            .violating(vec![violation.clone()]);
+        let info = status.error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("VALIDATION_FAILED", WORKFLOW_DOMAIN));
+        assert_eq!(status.field_violations(), [violation]);
+        assert_eq!(Status::default().field_violations(), []);
     }
 }
