@@ -14,15 +14,10 @@ const TYPES: [(&str, &[(&str, &str)]); 9] = [
     ("agent", CALL),
     ("tool", CALL),
     ("worker", CALL),
-    ("http", &[("url", "target"), ("method", "operation"), ("headers", "parameters"), ("body", "payload")]),
+    ("http", &[("url", "target"), ("method", "operation"), ("headers", "parameters"), ("body", "input")]),
     (
         "function",
-        &[
-            ("queue", "target"),
-            ("operation", "operation"),
-            ("parameters", "parameters"),
-            ("input", "payload"),
-        ],
+        &[("queue", "target"), ("operation", "operation"), ("parameters", "parameters"), ("input", "input")],
     ),
     ("sleep", &[("duration", "parameters"), ("until", "parameters")]),
     ("wait_signal", &[("signal", "target")]),
@@ -32,7 +27,7 @@ const TYPES: [(&str, &[(&str, &str)]); 9] = [
 
 /// What agents, tools and workers have.
 const CALL: &[(&str, &str)] =
-    &[("target", "target"), ("operation", "operation"), ("parameters", "parameters"), ("input", "payload")];
+    &[("target", "target"), ("operation", "operation"), ("parameters", "parameters"), ("input", "input")];
 
 /// What a task or a compensation does: the fields that both have.
 #[derive(Debug, Default)]

@@ -46,7 +46,7 @@ fn workflow(report: &mut Report, mut keys: Keys<'_>) -> SubmitWorkflowRequest {
     if let Some(field) = keys.take(report, "id", "workflow_id") {
         request.workflow_id = value::text(report, &field).unwrap_or_default();
     }
-    if let Some(field) = keys.take(report, "input", "input_json") {
+    if let Some(field) = keys.take(report, "input", "input") {
         let json = value::json(field.node).into_bytes();
         request.payload = Some(submit_workflow_request::Payload::InputJson(json));
     }

@@ -1,0 +1,7 @@
+//! The workflow engine: durable workflows of agents, tools and workers, as the service `worker-workflow`.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`spec`] | from a request to what the state machine runs, with everything that is wrong with it |
+
+pub mod spec;

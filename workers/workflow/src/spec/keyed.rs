@@ -1,0 +1,104 @@
+//! Fields that can be said twice: typed, and in a task's metadata.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::violations::{self, Violations, shown};
+
+/// The metadata of a task, out of which the reserved keys are taken.
+pub(super) struct Keyed {
+    metadata: HashMap<String, String>,
+    /// Path of the task.
+    at: String,
+}
+
+impl Keyed {
+    pub(super) fn new(metadata: HashMap<String, String>, at: &str) -> Self {
+        Self { metadata, at: at.to_owned() }
+    }
+
+    /// Path of a field of the task.
+    pub(super) fn field(&self, field: &str) -> String {
+        format!("{}.{field}", self.at)
+    }
+
+    /// Path of a key of the metadata.
+    pub(super) fn key(&self, key: &str) -> String {
+        violations::key(&self.field("metadata"), key)
+    }
+
+    /// Takes a key.
+    pub(super) fn take(&mut self, key: &str) -> Option<String> {
+        self.metadata.remove(key)
+    }
+
+    /// Takes a key and reads it; adds what was `expected` if it cannot be read.
+    pub(super) fn parse<T>(
+        &mut self,
+        key: &str,
+        violations: &mut Violations,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.take(key)?;
+        let value = read(&text);
+        if value.is_none() {
+            violations.add(self.key(key), format!("expected {expected}, got {}", shown(&text)));
+        }
+        value
+    }
+
+    /// Gives the text of a field or of the key of the same name.
+    pub(super) fn text(&mut self, key: &str, field: String, violations: &mut Violations) -> String {
+        let keyed = self.take(key).filter(|text| !text.is_empty());
+        let field = Some(field).filter(|text| !text.is_empty());
+        self.agreed(key, key, keyed, field, violations).unwrap_or_default()
+    }
+
+    /// Gives what field and key say together; adds that they contradict each other.
+    pub(super) fn agreed<T: PartialEq>(
+        &self,
+        key: &str,
+        name: &str,
+        keyed: Option<T>,
+        field: Option<T>,
+        violations: &mut Violations,
+    ) -> Option<T> {
+        if let (Some(keyed), Some(field)) = (&keyed, &field)
+            && keyed != field
+        {
+            let field = self.field(name);
+            violations
+                .add(self.key(key), format!("says something else than the field {field}; keep one of them"));
+        }
+        field.or(keyed)
+    }
+
+    /// Gives the parameters of a field and of all keys that begin with `prefix`.
+    pub(super) fn parameters(
+        &mut self,
+        prefix: &str,
+        name: &str,
+        field: HashMap<String, String>,
+        violations: &mut Violations,
+    ) -> BTreeMap<String, String> {
+        let mut parameters: BTreeMap<String, String> = field.into_iter().collect();
+        let mut keys: Vec<String> =
+            self.metadata.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
+        keys.sort_unstable();
+        for key in keys {
+            let parameter = key[prefix.len()..].to_owned();
+            if parameter.is_empty() {
+                violations.add(self.key(&key), format!("a parameter needs a name: {prefix}<name>"));
+            }
+            let keyed = self.take(&key);
+            let value = self.agreed(&key, name, keyed, parameters.remove(&parameter), violations);
+            parameters.extend(value.map(|value| (parameter, value)));
+        }
+        parameters
+    }
+
+    /// What is left: the user's own.
+    pub(super) fn into_rest(self) -> HashMap<String, String> {
+        self.metadata
+    }
+}
