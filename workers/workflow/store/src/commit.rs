@@ -36,7 +36,8 @@ pub enum Write {
     /// What is to be shown of a workflow from now on; rejected with
     /// [`Rejection::Missing`](crate::Rejection::Missing) if there is none. A terminal workflow may come back to life.
     Update(Summary),
-    /// One event of a workflow's history.
+    /// One event of a workflow's history. Events, log lines and blobs of a workflow that does not exist are rejected with
+    /// [`Rejection::Missing`](crate::Rejection::Missing), so that nothing is left of a workflow behind its purge.
     Event {
         /// The workflow.
         id: WorkflowId,

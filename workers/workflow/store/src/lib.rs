@@ -8,6 +8,7 @@
 
 mod commit;
 mod committer;
+mod embedded;
 mod error;
 mod filter;
 mod gauges;
@@ -19,6 +20,7 @@ mod table;
 
 pub use commit::{Commit, Write};
 pub use committer::{Committer, CommitterSettings, Refused};
+pub use embedded::{EmbeddedSettings, EmbeddedStore};
 pub use error::{Rejection, StoreError};
 pub use filter::{Count, Cursor, Filter, Page};
 pub use gauges::{Gauges, Histogram};

@@ -166,10 +166,19 @@ impl State {
         let mut marks: BTreeSet<(&str, Millis)> = BTreeSet::new();
         for (commit, Commit { writes }) in commits.iter().enumerate() {
             for write in writes {
-                let known = |id| exists.get(id).copied().unwrap_or_else(|| self.summaries.get(id).is_some());
+                let known = |id: &WorkflowId| {
+                    exists.get(id).copied().unwrap_or_else(|| self.summaries.get(id).is_some())
+                };
                 let reason = match write {
                     Write::Create(Summary { id, .. }) if known(id) => Rejection::Exists(id.clone()),
-                    Write::Update(Summary { id, .. }) if !known(id) => Rejection::Missing(id.clone()),
+                    Write::Update(Summary { id, .. })
+                    | Write::Event { id, .. }
+                    | Write::Log { id, .. }
+                    | Write::Blob { id, .. }
+                        if !known(id) =>
+                    {
+                        Rejection::Missing(id.clone())
+                    }
                     Write::Fired { schedule, at_ms, .. }
                         if self.fired.get(schedule).is_some_and(|marks| marks.contains_key(at_ms))
                             || !marks.insert((schedule, *at_ms)) =>

@@ -10,7 +10,7 @@ use crate::{Cursor, Filter, Status, Summary, WorkflowId};
 
 /// How many workflows have each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters([u64; Status::ALL.len()]);
+pub(crate) struct Counters(pub(crate) [u64; Status::ALL.len()]);
 
 impl Counters {
     pub(crate) fn of(&self, filter: &Filter) -> u64 {
