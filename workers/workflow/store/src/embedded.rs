@@ -95,8 +95,8 @@ impl EmbeddedStore {
     /// [`StoreError::Corrupt`] if it is damaged, and [`StoreError::Io`] if the disk fails.
     pub fn open(path: impl Into<PathBuf>, settings: &EmbeddedSettings) -> Result<Self, StoreError> {
         let directory = Directory::open(&path.into(), settings.low_bytes, settings.reserve_bytes)?;
-        journal::check(&directory.database())?;
-        let database = Database::open(directory.database(), settings)?;
+        let replayed = journal::check(&directory.database())?;
+        let database = Database::open(directory.database(), settings, replayed)?;
         let mut resident = Resident::default();
         {
             let view = database.view();

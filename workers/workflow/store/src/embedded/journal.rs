@@ -24,31 +24,35 @@ use xxhash_rust::xxh3::Xxh3;
 use super::directory::io_error;
 use crate::StoreError;
 
-/// Checks every journal in the database's directory, and cuts off an unfinished record at the end of the last one.
+/// What was never written, to compare pieces with.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Checks every journal in the database's directory, and cuts off an unfinished record at the end of the last one. Gives the
+/// bytes of the records that there are.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] with the journal and the offset of what is damaged.
-pub(super) fn check(database: &Path) -> Result<(), StoreError> {
-    let mut journals = journals(database).map_err(io_error("listing the journals", database))?;
-    let last = journals.pop();
-    for journal in journals {
-        if let Some(offset) = first_damage(&journal).map_err(io_error("reading the journal", &journal))? {
-            return Err(corrupt(&journal, offset));
+pub(super) fn check(database: &Path) -> Result<u64, StoreError> {
+    let journals = journals(database).map_err(io_error("listing the journals", database))?;
+    let mut bytes = 0;
+    for (at, journal) in journals.iter().enumerate() {
+        let failed = |error| io_error("reading the journal", journal)(error);
+        let (end, is_end) = whole_records(journal).map_err(failed)?;
+        bytes += end;
+        if is_end {
+            continue;
         }
+        if at + 1 < journals.len() || has_record_behind(journal, end).map_err(failed)? {
+            return Err(corrupt(journal, end));
+        }
+        let cut = || {
+            let file = OpenOptions::new().write(true).open(journal)?;
+            file.set_len(end)?;
+            file.sync_all()
+        };
+        cut().map_err(io_error("cutting off an unfinished record", journal))?;
     }
-    let Some(last) = last else { return Ok(()) };
-    let Some(offset) = first_damage(&last).map_err(io_error("reading the journal", &last))? else {
-        return Ok(());
-    };
-    if has_record_behind(&last, offset).map_err(io_error("reading the journal", &last))? {
-        return Err(corrupt(&last, offset));
-    }
-    let cut = || {
-        let file = OpenOptions::new().write(true).open(&last)?;
-        file.set_len(offset)?;
-        file.sync_all()
-    };
-    cut().map_err(io_error("cutting off an unfinished record", &last))
+    Ok(bytes)
 }
 
 /// The journals, oldest first.
@@ -69,24 +73,34 @@ fn journals(database: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Where the first record begins that is not whole; `None` if there is nothing but whole records and room for more.
-fn first_damage(journal: &Path) -> io::Result<Option<u64>> {
+/// Where the whole records at the beginning end, and whether nothing follows but room for more.
+fn whole_records(journal: &Path) -> io::Result<(u64, bool)> {
     let mut reader = BufReader::with_capacity(1 << 20, File::open(journal)?);
-    let mut offset = 0;
+    let mut end = 0;
     while let Some(length) = record(&mut reader)? {
-        offset += length;
+        end += length;
     }
-    reader.seek(SeekFrom::Start(offset))?;
-    Ok(if is_zero(&mut reader)? { None } else { Some(offset) })
+    reader.seek(SeekFrom::Start(end))?;
+    Ok((end, is_zero(&mut reader)?))
 }
 
 /// Whether a whole record begins anywhere behind `offset`.
 fn has_record_behind(journal: &Path, offset: u64) -> io::Result<bool> {
     let mut file = File::open(journal)?;
     file.seek(SeekFrom::Start(offset + 1))?;
-    // A journal is some 64 MiB long, and what is damaged is most often at its end.
+    // A journal is some 64 MiB long, most of it not written yet.
     let mut rest = Vec::new();
-    file.read_to_end(&mut rest)?;
+    let mut zeros = 0;
+    pieces(&mut file, |piece| {
+        if piece == &ZEROS[..piece.len()] {
+            zeros += piece.len();
+        } else {
+            rest.resize(rest.len() + zeros, 0);
+            rest.extend_from_slice(piece);
+            zeros = 0;
+        }
+        true
+    })?;
     for start in (0..rest.len()).filter(|start| rest[*start] == 1) {
         if record(&mut &rest[start..])?.is_some() {
             return Ok(true);
@@ -160,11 +174,21 @@ fn take<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
 }
 
 fn is_zero(reader: &mut impl Read) -> io::Result<bool> {
-    let mut piece = [0; 4096];
+    let mut zero = true;
+    pieces(reader, |piece| {
+        zero = piece == &ZEROS[..piece.len()];
+        zero
+    })?;
+    Ok(zero)
+}
+
+/// Reads to the end, piece by piece, unless `go_on` says no.
+fn pieces(reader: &mut impl Read, mut go_on: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let mut piece = vec![0; ZEROS.len()];
     loop {
         match reader.read(&mut piece)? {
-            0 => return Ok(true),
-            read if piece[..read].iter().any(|byte| *byte != 0) => return Ok(false),
+            0 => return Ok(()),
+            read if !go_on(&piece[..read]) => return Ok(()),
             _ => {}
         }
     }

@@ -24,7 +24,7 @@ impl Subject {
     }
 
     pub(crate) fn on_disk() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = directory();
         let store = Arc::new(EmbeddedStore::open(directory.path(), &settings()).unwrap());
         Self { store, directory: Some(directory) }
     }
@@ -75,4 +75,10 @@ pub(crate) fn ended(mut summary: Summary, status: Status, at_ms: u64) -> Summary
 
 pub(crate) fn event(name: &str, seq: u64, data: &'static str) -> Write {
     Write::Event { id: id(name), seq, data: Bytes::from_static(data.as_bytes()) }
+}
+
+/// A directory in memory where there is one: what a process leaves behind when it is killed is the same there, and the many
+/// syncs of these tests cost nothing.
+pub(crate) fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
