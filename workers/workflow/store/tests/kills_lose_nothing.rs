@@ -2,8 +2,6 @@
 //!
 //! `STORE_KILLS` says how often; each time takes a fifth of a second.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 mod child;
 
 use child::{Committing, check, settings};
