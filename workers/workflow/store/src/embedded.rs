@@ -161,7 +161,8 @@ impl Store for EmbeddedStore {
             (Keyspace::Misc, keys::COUNTERS.to_vec()),
             Some(record::write_counters(counters, version)),
         );
-        self.database.write(changes).inspect_err(|error| writer.failed = Some(error.to_string()))?;
+        let written =
+            self.database.write(changes).inspect_err(|error| writer.failed = Some(error.to_string()))?;
 
         let mut resident = self.resident.write().unwrap_or_else(PoisonError::into_inner);
         for (id, change) in &workflows {
@@ -176,7 +177,7 @@ impl Store for EmbeddedStore {
         drop(resident);
         writer.extents.merge(logs);
         writer.expired = expired;
-        Ok(())
+        self.database.flush(written).inspect_err(|error| writer.failed = Some(error.to_string()))
     }
 
     fn summary(&self, id: &WorkflowId) -> Result<Option<Summary>, StoreError> {

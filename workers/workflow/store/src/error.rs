@@ -85,6 +85,9 @@ pub enum Rejection {
     /// It updates a workflow that does not exist.
     #[error("workflow {0} does not exist")]
     Missing(WorkflowId),
+    /// It names something with more bytes than a key takes.
+    #[error("the ID of a schedule, the name of a setting or an idempotency key has more than 64 KB")]
+    TooLong,
     /// It marks a firing that has its mark.
     #[error("schedule {schedule} has fired for {at_ms}")]
     Fired {

@@ -143,6 +143,7 @@ fn what_ended_early_is_found_for_a_purge_oldest_first() {
         let page = subject.store.ended(50, Some(&next), 2).unwrap();
         assert_eq!(page.summaries.iter().map(|summary| summary.id.as_str()).collect::<Vec<_>>(), ["w4"]);
         assert_eq!(page.next, None);
+        assert_eq!(subject.store.ended(2, Some(&next), 2).unwrap().summaries, []);
     });
 }
 

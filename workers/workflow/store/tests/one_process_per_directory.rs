@@ -5,7 +5,9 @@ mod subject;
 use std::fs;
 
 use subject::{id, settings, workflow};
-use workflow_store::{Commit, EmbeddedSettings, EmbeddedStore, Space, Store, StoreError, Write};
+use workflow_store::{
+    Commit, EmbeddedSettings, EmbeddedStore, Rejection, Space, Status, Store, StoreError, Write,
+};
 
 fn refused(directory: &std::path::Path) -> StoreError {
     match EmbeddedStore::open(directory, &settings()) {
@@ -73,4 +75,25 @@ fn a_disk_that_is_nearly_full_refuses_commits_and_answers_reads() {
     assert!(error.to_string().contains(directory.path().to_str().unwrap()), "{error}");
     assert_eq!(store.live().unwrap().len(), 2);
     assert_eq!(store.summary(&id("c")).unwrap(), None);
+}
+
+#[test]
+fn a_name_that_no_key_can_hold_is_rejected() {
+    let directory = subject::directory();
+    let store = EmbeddedStore::open(directory.path(), &settings()).unwrap();
+    let set =
+        |bytes| [Commit::new(vec![Write::Setting { name: "n".repeat(bytes), value: Some("v".into()) }])];
+    store.commit(&set(60_000)).unwrap();
+    let error = store.commit(&set(70_000)).unwrap_err();
+    assert!(matches!(error, StoreError::Rejected { commit: 0, reason: Rejection::TooLong }), "{error}");
+    let mut long = workflow("w", 1);
+    long.name = "n".repeat(100_000);
+    long.status = Status::Failed;
+    long.owner.clone_from(&long.name);
+    long.attributes = vec![(long.name.clone(), long.name.clone())];
+    store.commit(&[Commit::new(vec![Write::Create(long.clone())])]).unwrap();
+    drop(store);
+    let store = EmbeddedStore::open(directory.path(), &settings()).unwrap();
+    assert_eq!(store.settings().unwrap().len(), 1);
+    assert_eq!(store.summary(&id("w")).unwrap(), Some(long));
 }

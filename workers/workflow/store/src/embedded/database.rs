@@ -59,6 +59,9 @@ struct Buffers {
     used: [Used; Keyspace::ALL.len()],
 }
 
+/// How many bytes went into each write buffer.
+pub(super) struct Written([u64; Keyspace::ALL.len()]);
+
 #[derive(Clone, Copy, Default)]
 struct Used {
     own: u64,
@@ -112,7 +115,8 @@ impl Database {
     }
 
     /// Writes `changes`, all or nothing, and returns when they are on the disk. After an error the database takes no more.
-    pub(super) fn write(&self, changes: Changes) -> Result<(), StoreError> {
+    /// [`flush`](Self::flush) has to follow.
+    pub(super) fn write(&self, changes: Changes) -> Result<Written, StoreError> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         let mut written = [0; Keyspace::ALL.len()];
         for ((keyspace, key), value) in changes {
@@ -125,11 +129,11 @@ impl Database {
             }
         }
         batch.commit().map_err(|error| failed("writing the journal", &self.path, error))?;
-        self.flush(written)
+        Ok(Written(written))
     }
 
     /// Begins to flush the buffers that are full or stale. Waits only where the disk cannot keep up.
-    fn flush(&self, written: [u64; Keyspace::ALL.len()]) -> Result<(), StoreError> {
+    pub(super) fn flush(&self, Written(written): Written) -> Result<(), StoreError> {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         let all: u64 = written.iter().sum();
         let Buffers { full_bytes, stale_bytes, .. } = *buffers;

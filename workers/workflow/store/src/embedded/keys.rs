@@ -66,6 +66,12 @@ impl Keyspace {
     }
 }
 
+/// What the database takes as a key.
+pub(super) const MAX_KEY_BYTES: usize = u16::MAX as usize;
+
+/// Longer names and values are found by how they begin, so that two of them and the rest fit into a key. Nobody has such names.
+const MAX_PART_BYTES: usize = 16 << 10;
+
 /// The key of the counters in `misc`.
 pub(super) const COUNTERS: &[u8] = b"n";
 
@@ -169,7 +175,8 @@ pub(super) fn status_term(status: Status) -> Vec<u8> {
 
 /// Not length-prefixed as the others are: names are looked up by how they begin.
 pub(super) fn name_term(name: &str) -> Vec<u8> {
-    [b"N", name.as_bytes(), &[0]].concat()
+    let name = &name.as_bytes()[..name.len().min(MAX_PART_BYTES)];
+    [b"N", name, &[0]].concat()
 }
 
 /// What begins the terms of names that begin with `prefix`.
@@ -200,12 +207,11 @@ pub(super) fn attribute_term(name: &str, value: &str) -> Vec<u8> {
     term
 }
 
-/// Appends `bytes` behind their length. Keys of the database end at 64 KiB; what is longer than half of that is cut, which
-/// can only make two absurd names one.
+/// Appends `bytes` behind their length.
 fn prefixed(key: &mut Vec<u8>, bytes: &[u8]) {
-    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX).min(0x4000);
-    key.extend(length.to_be_bytes());
-    key.extend(&bytes[..usize::from(length)]);
+    let length = bytes.len().min(MAX_PART_BYTES);
+    key.extend(u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+    key.extend(&bytes[..length]);
 }
 
 /// The first key behind all that begin with `prefix`.

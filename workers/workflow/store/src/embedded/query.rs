@@ -140,6 +140,9 @@ pub(super) fn ended(
     after: Option<&Cursor>,
     limit: usize,
 ) -> Result<Vec<Summary>, StoreError> {
+    if after.is_some_and(|after| after.created_ms >= before_ms) {
+        return Ok(Vec::new());
+    }
     let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(keys::place(after)));
     // What was created later cannot have ended earlier.
     let range = (start, Bound::Excluded(before_ms.to_be_bytes().to_vec()));

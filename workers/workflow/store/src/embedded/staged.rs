@@ -37,6 +37,8 @@ pub(super) struct Staged<'a> {
     pub(super) logs: HashMap<WorkflowId, Extent>,
     /// Up to where expired records are gone; the next search begins there and passes no tombstones.
     pub(super) expired: Vec<u8>,
+    /// A key is longer than the database takes.
+    is_too_long: bool,
 }
 
 /// What happens to a workflow within a group.
@@ -74,6 +76,7 @@ impl<'a> Staged<'a> {
             counters,
             logs: HashMap::new(),
             expired,
+            is_too_long: false,
         }
     }
 
@@ -85,6 +88,9 @@ impl<'a> Staged<'a> {
                     Refusal::Rejected(reason) => StoreError::Rejected { commit, reason },
                     Refusal::Failed(error) => error,
                 })?;
+                if self.is_too_long {
+                    return Err(StoreError::Rejected { commit, reason: Rejection::TooLong });
+                }
             }
         }
         self.write_summaries();
@@ -295,6 +301,7 @@ impl<'a> Staged<'a> {
     }
 
     fn put(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Bytes) {
+        self.is_too_long |= key.len() > keys::MAX_KEY_BYTES;
         self.changes.insert((keyspace, key), Some(value));
     }
 
