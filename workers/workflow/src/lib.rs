@@ -3,7 +3,11 @@
 //! | module | what |
 //! |---|---|
 //! | [`attempt`] | what passes between engine and executors |
+//! | [`engine`] | the loop that owns every live workflow |
+//! | [`log`] | a line of a workflow's log |
 //! | [`spec`] | from a request to what the state machine runs, with everything that is wrong with it |
 
 pub mod attempt;
+pub mod engine;
+pub mod log;
 pub mod spec;

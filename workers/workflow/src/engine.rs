@@ -1,0 +1,317 @@
+//! The engine: one loop that owns every live workflow, and the handle by which everything else talks to it.
+//!
+//! ```text
+//!  API, executors ──commands──► loop (one thread) ── commits ──► committer (one thread, one sync for many)
+//!                                 │ steps the state machine,        │ after the sync, in order:
+//!                                 │ keeps lanes and timers          ├─ answers callers
+//!                                 │                                 ├─ publishes events to watchers
+//!                                 ◄──────── reports ────────────────┴─ has attempts made
+//! ```
+//!
+//! Nothing is shown that a crash could still lose: the loop runs ahead of the disk, but answers, events, attempts and
+//! reads of a workflow wait for the sync behind which they lie. One owner needs no locks, and makes lanes, priorities
+//! and idempotency keys, which concern all workflows, facts of one place.
+//!
+//! | module | what |
+//! |---|---|
+//! | `command` | what the loop can be told, and the answers |
+//! | `run` | the loop: commands, reports, timers, then what follows of them |
+//! | `turn` | what one command leads to: writes that belong together, and what is done after them |
+//! | `submit` | new workflows, idempotency keys |
+//! | `live` | a workflow in memory |
+//! | `lanes` | who waits for a slot, and who has one |
+//! | `timers`, `clock` | when |
+//! | `restore` | what was going on when the process ended |
+//! | `summary` | what lists show of a workflow |
+//! | `hub`, `watch` | who looks on |
+
+mod clock;
+mod command;
+mod hub;
+mod id;
+mod lanes;
+mod live;
+mod restore;
+mod run;
+mod settings;
+mod submit;
+mod summary;
+mod timers;
+mod turn;
+mod watch;
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+};
+
+use tokio::sync::{mpsc, oneshot};
+use workflow_machine::{Corrupt, Input, Workflow, WorkflowId};
+use workflow_store::{Committer, CommitterSettings, Count, Cursor, Filter, Page, Store, StoreError};
+
+use crate::attempt::{Executor, Reports};
+
+pub use command::{EngineError, Key, Submitted, Taken};
+pub use lanes::{LaneSettings, LaneState};
+pub use settings::Settings;
+pub use watch::{Gap, Watch};
+
+use command::Command;
+use hub::Hub;
+use run::Loop;
+
+/// A running engine. Cheap to clone; the engine ends with [`Engine::stop`], not with its handles.
+#[derive(Clone)]
+pub struct Engine {
+    commands: mpsc::Sender<Command>,
+    store: Arc<dyn Store>,
+    hub: Arc<Hub>,
+    shared: Arc<Shared>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What the loop shows without being asked.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Workflows in memory.
+    pub live: AtomicU64,
+    /// Tasks that wait for a slot.
+    pub waiting: AtomicU64,
+    /// Attempts that hold a slot.
+    pub running: AtomicU64,
+    /// Timers that are set.
+    pub timers: AtomicU64,
+    /// Workflows accepted since the start.
+    pub submitted: AtomicU64,
+    /// Events written since the start.
+    pub events: AtomicU64,
+    /// Reports that no longer counted.
+    pub stale: AtomicU64,
+    /// Submissions that were answered from an idempotency key.
+    pub replayed: AtomicU64,
+    /// No task starts and no workflow is taken.
+    pub paused: AtomicBool,
+    /// The store failed: nothing is taken any more.
+    pub failed: AtomicBool,
+}
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be read.
+    #[error("the store cannot be read")]
+    Store(#[from] StoreError),
+    /// What is kept of a workflow is no history.
+    #[error("workflow {id} cannot be restored; move its data directory away, or restore it from a backup")]
+    Corrupt {
+        /// Which.
+        id: String,
+        /// What does not fit.
+        source: Corrupt,
+    },
+    /// An event is not in a form that this version reads.
+    #[error("event {seq} of workflow {id} cannot be read: {source}")]
+    Unreadable {
+        /// Which workflow.
+        id: String,
+        /// Which event.
+        seq: u64,
+        /// Why.
+        source: prost::DecodeError,
+    },
+    /// The system gives no thread.
+    #[error("no thread for the engine")]
+    Thread(#[from] io::Error),
+}
+
+impl Engine {
+    /// Restores what was going on and starts. `executor` gets what it needs to report, and makes all attempts.
+    ///
+    /// Blocks while it reads the store: some 10,000 live workflows a second.
+    ///
+    /// # Errors
+    /// [`StartError`], when the store or something in it cannot be read.
+    pub fn start<E: Executor>(
+        store: Arc<dyn Store>,
+        settings: Settings,
+        executor: impl FnOnce(Reports) -> Arc<E>,
+    ) -> Result<Self, StartError> {
+        let (commands, inbox) = mpsc::channel(settings.max_queued_commands);
+        let (reports, reported) = Reports::channel();
+        let executor: Arc<dyn Executor> = executor(reports);
+        let committer = Committer::start(store.clone(), CommitterSettings::default())?;
+        let hub = Arc::new(Hub::default());
+        let shared = Arc::new(Shared::default());
+        let mut engine = Loop::new(store.clone(), committer, executor, hub.clone(), shared.clone(), settings);
+        engine.restore()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let thread = thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || runtime.block_on(engine.run(inbox, reported)))?;
+        Ok(Self { commands, store, hub, shared, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Takes workflows, and answers when they are durable: one result each, in their order.
+    ///
+    /// With `atomic` either all are taken or none, and the error is that of the first that cannot be. Once begun it goes on
+    /// though the future is dropped.
+    ///
+    /// # Errors
+    /// What concerns all of them: the key was used for something else, the engine is paused, full or stopping.
+    pub async fn submit(
+        &self,
+        submissions: Vec<crate::spec::Submission>,
+        atomic: bool,
+        key: Option<Key>,
+    ) -> Result<Vec<Result<Submitted, EngineError>>, EngineError> {
+        self.ask(|reply| Command::Submit { submissions, atomic, key, reply }).await
+    }
+
+    /// Tells a workflow something, and answers when what follows is durable.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Refused`], or that the engine is stopping.
+    pub async fn tell(&self, id: &WorkflowId, input: Input) -> Result<Taken, EngineError> {
+        let id = id.clone();
+        self.ask(|reply| Command::Tell { id, input, reply }).await
+    }
+
+    /// Reads a workflow as it is on the disk, or will be at once: what was answered before is in it.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], or that the engine is stopping or its store cannot be read.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        id: &WorkflowId,
+        read: impl FnOnce(&Workflow) -> T + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let read: command::Read = Box::new(move |found| match found {
+            Some(workflow) => {
+                let value = read(workflow);
+                Box::new(move |outcome| {
+                    let _ = reply.send(outcome.map(|()| Ok(value)));
+                })
+            }
+            // Not in memory: the caller looks into the store, with the same closure.
+            None => Box::new(move |outcome| {
+                let _ = reply.send(outcome.map(|()| Err(read)));
+            }),
+        });
+        let command = Command::Read { id: id.clone(), read };
+        self.commands.send(command).await.map_err(|_| self.closed())?;
+        let read = match answer.await.map_err(|_| self.closed())?? {
+            Ok(value) => return Ok(value),
+            Err(read) => read,
+        };
+        let (store, id) = (self.store.clone(), id.clone());
+        let found = tokio::task::spawn_blocking(move || {
+            restore::workflow(&*store, &id).map(|found| found.map(|workflow| read(&workflow)))
+        });
+        match found.await {
+            Ok(Ok(Some(value))) => Ok(value),
+            Ok(Ok(None)) => Err(EngineError::NotFound),
+            Ok(Err(error)) => Err(EngineError::Unreadable(Arc::new(error))),
+            Err(_) => Err(self.closed()),
+        }
+    }
+
+    /// A page of workflows, newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn list(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Page, Count), EngineError> {
+        self.from_store(move |store| Ok((store.list(&filter, after.as_ref(), limit)?, store.count(&filter)?)))
+            .await
+    }
+
+    /// Reads the store where that may take as long as the disk does.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn from_store<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || read(&*store)).await {
+            Ok(read) => read.map_err(|error| EngineError::Unreadable(Arc::new(StartError::Store(error)))),
+            Err(_) => Err(self.closed()),
+        }
+    }
+
+    /// Follows a workflow's events behind `after`: first those that are kept, then each as it becomes durable.
+    ///
+    /// # Errors
+    /// [`Gap`] if `after` lies behind the newest event, or before the oldest that is kept.
+    pub async fn watch(&self, id: &WorkflowId, after: u64) -> Result<Watch, Gap> {
+        Watch::begin(self.store.clone(), self.hub.clone(), id.clone(), after).await
+    }
+
+    /// Stops or lets go on: while paused no task starts and no workflow is taken; what runs goes on. Durable.
+    ///
+    /// # Errors
+    /// That the engine is stopping.
+    pub async fn set_paused(&self, paused: bool) -> Result<(), EngineError> {
+        self.ask(|reply| Command::SetPaused { paused, reply }).await
+    }
+
+    /// Makes or changes a lane. Durable.
+    ///
+    /// # Errors
+    /// That there are too many lanes, or that the engine is stopping.
+    pub async fn set_lane(&self, name: &str, settings: LaneSettings) -> Result<(), EngineError> {
+        let name = name.to_owned();
+        self.ask(|reply| Command::SetLane { name, settings, reply }).await
+    }
+
+    /// Every lane, by name.
+    ///
+    /// # Errors
+    /// That the engine is stopping.
+    pub async fn lanes(&self) -> Result<Vec<LaneState>, EngineError> {
+        self.ask(|reply| Command::Lanes { reply }).await
+    }
+
+    /// Workflows that somebody watches.
+    pub fn watched(&self) -> usize {
+        self.hub.len()
+    }
+
+    /// What the loop counts.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Takes nothing any more, writes what was taken, and ends the loop. Blocks until the disk has it.
+    ///
+    /// Attempts in flight are left to the executor: they are made again after the next start.
+    pub fn stop(&self) {
+        // A full queue is emptied first; a loop that has ended needs no word.
+        let _ = self.commands.blocking_send(Command::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the loop was reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(command::Reply<T>) -> Command) -> Result<T, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| self.closed())?;
+        answer.await.map_err(|_| self.closed())?
+    }
+
+    fn closed(&self) -> EngineError {
+        if self.shared.failed.load(Relaxed) { EngineError::Failed } else { EngineError::Stopping }
+    }
+}

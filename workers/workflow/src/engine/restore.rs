@@ -1,0 +1,78 @@
+//! What was going on when the process ended, read from the store.
+
+use std::sync::Arc;
+
+use prost::Message;
+use workflow_machine::{Event, Workflow, WorkflowId};
+use workflow_store::{Store, StoreError};
+
+use super::{StartError, command::EngineError, live::Live, run::Loop, submit::stored_id, turn::Turn};
+
+/// Events that are read at once.
+const READ_AT_ONCE: usize = 1_024;
+
+/// A workflow by its history; `None` if there is none of that name.
+pub(super) fn workflow(store: &dyn Store, id: &WorkflowId) -> Result<Option<Workflow>, StartError> {
+    let Some(stored) = stored_id(id) else { return Ok(None) };
+    let mut events: Vec<Event> = Vec::new();
+    loop {
+        let after = events.last().map_or(0, |event| event.seq);
+        let read = store.events(&stored, after, READ_AT_ONCE)?.items;
+        let more = read.len() == READ_AT_ONCE;
+        for item in read {
+            let event = Event::decode(item.data).map_err(|source| StartError::Unreadable {
+                id: id.to_string(),
+                seq: item.seq,
+                source,
+            })?;
+            events.push(event);
+        }
+        if !more {
+            break;
+        }
+    }
+    if events.is_empty() {
+        return Ok(None);
+    }
+    let workflow = Workflow::replay(&events);
+    workflow.map(Some).map_err(|source| StartError::Corrupt { id: id.to_string(), source })
+}
+
+pub(super) fn unreadable(error: StoreError) -> EngineError {
+    EngineError::Unreadable(Arc::new(StartError::Store(error)))
+}
+
+impl Loop {
+    /// Takes in every workflow that has not ended, and what is to be done for it.
+    pub(super) fn restore(&mut self) -> Result<(), StartError> {
+        self.restore_settings()?;
+        let mut outstanding = Vec::new();
+        for summary in self.store.live()? {
+            let id = WorkflowId::from(summary.id.as_str());
+            let Some(workflow) = workflow(&*self.store, &id)? else { continue };
+            self.clock.at_least(workflow.updated_at());
+            outstanding.push((id.clone(), workflow.outstanding()));
+            self.live.insert(id, Live::new(workflow, summary.id, true));
+        }
+        self.now = self.clock.now();
+        let mut turn = Turn::default();
+        for (id, actions) in outstanding {
+            for action in actions {
+                self.perform_again(&mut turn, &id, action);
+            }
+        }
+        self.settle(&mut turn);
+        self.commit(turn);
+        Ok(())
+    }
+
+    /// Performs an action that was outstanding. An attempt keeps the lane of its task.
+    fn perform_again(&mut self, turn: &mut Turn, id: &WorkflowId, action: workflow_machine::Action) {
+        if let workflow_machine::Action::Run(run) = &action {
+            let lane = self.live.get(id).map(|live| live.lane_of(&run.task));
+            self.dispatching = lane.map(|lane| self.lanes.of(&lane));
+        }
+        self.perform(turn, id, action);
+        self.dispatching = None;
+    }
+}

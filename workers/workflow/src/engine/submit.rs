@@ -1,0 +1,262 @@
+//! New workflows, and idempotency keys: the same request sent again gets the same answer, also when both come at once, and
+//! after a restart.
+
+use std::collections::{HashMap, VecDeque, hash_map::Entry};
+
+use bytes::Bytes;
+use prost::Message;
+use workflow_machine::{Spec, Work, Workflow, WorkflowId};
+use workflow_store::{Remembered, Space, WorkflowId as StoreId, Write};
+
+use super::{
+    command::{EngineError, Key, Reply, Submitted},
+    restore,
+    run::Loop,
+    turn::{Effect, Turn},
+};
+use crate::spec::Submission;
+
+/// The lane of work for external workers that names none: what waits for a worker that has yet to come must not hold
+/// the slots of calls.
+const FUNCTION_LANE: &str = "functions";
+
+/// What is kept under a key: the identifiers of what was taken; empty ones stand for what was not.
+#[derive(Clone, PartialEq, Message)]
+struct Answered {
+    #[prost(string, repeated, tag = "1")]
+    ids: Vec<String>,
+}
+
+/// Keys whose submission is not durable yet. The others are in the store.
+#[derive(Debug, Default)]
+pub(super) struct PendingKeys {
+    by_key: HashMap<(Bytes, String), Pending>,
+    order: VecDeque<(u64, (Bytes, String))>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    hash: [u8; 32],
+    response: Bytes,
+    commit: u64,
+}
+
+impl PendingKeys {
+    /// Forgets keys that are in the store.
+    pub(super) fn let_go(&mut self, durable: u64) {
+        while let Some((commit, key)) = self.order.pop_front_if(|(commit, _)| *commit <= durable) {
+            if let Entry::Occupied(pending) = self.by_key.entry(key)
+                && pending.get().commit == commit
+            {
+                pending.remove();
+            }
+        }
+    }
+}
+
+type Answer = Vec<Result<Submitted, EngineError>>;
+
+impl Loop {
+    pub(super) fn submit(
+        &mut self,
+        turn: &mut Turn,
+        submissions: Vec<Submission>,
+        atomic: bool,
+        key: Option<Key>,
+        reply: Reply<Answer>,
+    ) {
+        let outcome = match self.replay(key.as_ref()) {
+            Ok(Some(answer)) => {
+                self.counted.replayed += 1;
+                Ok(answer)
+            }
+            Ok(None) => self.take(turn, submissions, atomic, key),
+            Err(error) => Err(error),
+        };
+        if let Err(EngineError::Failed) = &outcome {
+            // Nobody will make anything durable any more.
+            let _ = reply.send(outcome);
+            return;
+        }
+        self.answer(turn, reply, outcome);
+    }
+
+    /// What was answered under the key.
+    fn replay(&self, key: Option<&Key>) -> Result<Option<Answer>, EngineError> {
+        let Some(key) = key else { return Ok(None) };
+        let (hash, response) = match self.keys.by_key.get(&(key.scope.clone(), key.key.clone())) {
+            Some(pending) => (pending.hash, pending.response.clone()),
+            None => match self.store.idempotent(&key.scope, &key.key, self.now) {
+                Ok(Some(remembered)) => (remembered.hash, remembered.response),
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(restore::unreadable(error)),
+            },
+        };
+        if hash != key.hash {
+            return Err(EngineError::KeyReused);
+        }
+        let answered = Answered::decode(response).unwrap_or_default();
+        let answer = |id: String| match id.is_empty() {
+            true => Err(EngineError::NotFound),
+            false => Ok(Submitted { id: WorkflowId::from(id), replayed: true }),
+        };
+        Ok(Some(answered.ids.into_iter().map(answer).collect()))
+    }
+
+    fn take(
+        &mut self,
+        turn: &mut Turn,
+        submissions: Vec<Submission>,
+        atomic: bool,
+        key: Option<Key>,
+    ) -> Result<Answer, EngineError> {
+        self.has_room(&submissions)?;
+        let mut ready = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let made = self.make(submission, &ready);
+            if atomic && let Err(error) = made {
+                return Err(error);
+            }
+            ready.push(made);
+        }
+        let mut answer = Vec::with_capacity(ready.len());
+        for made in ready {
+            answer.push(made.map(|(workflow, step)| {
+                let id = workflow.id().clone();
+                self.counted.submitted += 1;
+                self.begin(turn, workflow, step);
+                Submitted { id, replayed: false }
+            }));
+        }
+        if let Some(key) = key {
+            self.remember(turn, key, &answer);
+        }
+        Ok(answer)
+    }
+
+    fn remember(&mut self, turn: &mut Turn, key: Key, answer: &Answer) {
+        let id = |taken: &Result<Submitted, EngineError>| {
+            taken.as_ref().map(|submitted| submitted.id.to_string()).unwrap_or_default()
+        };
+        let response = Bytes::from(Answered { ids: answer.iter().map(id).collect() }.encode_to_vec());
+        let commit = self.commits + 1;
+        let expires_ms = self.now + self.settings.key_ttl_ms;
+        turn.writes.push(Write::Idempotent {
+            scope: key.scope.clone(),
+            key: key.key.clone(),
+            remembered: Remembered { hash: key.hash, response: response.clone(), expires_ms },
+        });
+        let name = (key.scope, key.key);
+        self.keys.order.push_back((commit, name.clone()));
+        self.keys.by_key.insert(name, Pending { hash: key.hash, response, commit });
+    }
+
+    /// Whether anything is taken at all.
+    fn has_room(&self, submissions: &[Submission]) -> Result<(), EngineError> {
+        if self.shared.failed.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(EngineError::Failed);
+        }
+        if self.paused {
+            return Err(EngineError::Paused);
+        }
+        if self.store.space() != Space::Ample {
+            return Err(EngineError::DiskFull);
+        }
+        let (current, max) = (self.live.len() + submissions.len(), self.settings.max_live);
+        if current > max {
+            return Err(EngineError::Overloaded { what: "workflows in memory", current, max });
+        }
+        for submission in submissions {
+            let spec = &submission.spec;
+            let lanes =
+                spec.tasks.iter().map(|task| if task.lane.is_empty() { &spec.lane } else { &task.lane });
+            for lane in lanes {
+                let lane = if lane.is_empty() { workflow_machine::limits::DEFAULT_LANE } else { lane };
+                if let Some((current, max)) = self.lanes.overfull(lane) {
+                    return Err(EngineError::Overloaded {
+                        what: "tasks that wait in their lane",
+                        current,
+                        max,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one workflow, without taking it in.
+    fn make(
+        &mut self,
+        submission: Submission,
+        beside: &[Result<(Workflow, workflow_machine::Step), EngineError>],
+    ) -> Result<(Workflow, workflow_machine::Step), EngineError> {
+        let Submission { id, mut spec } = submission;
+        let id = match id {
+            None => self.ids.next(self.now),
+            Some(id) => {
+                let stored = stored_id(&id).ok_or(EngineError::NotFound)?;
+                let known = match self.live.contains_key(&id) {
+                    true => true,
+                    false => self.store.summary(&stored).map_err(restore::unreadable)?.is_some(),
+                };
+                if known || beside.iter().flatten().any(|(workflow, _)| *workflow.id() == id) {
+                    return Err(EngineError::Exists(id));
+                }
+                id
+            }
+        };
+        set_function_lane(&mut spec);
+        Workflow::submit(id, spec, self.now).map_err(EngineError::Invalid)
+    }
+}
+
+fn set_function_lane(spec: &mut Spec) {
+    if !spec.lane.is_empty() {
+        return;
+    }
+    for task in &mut spec.tasks {
+        match &mut task.work {
+            Some(Work::Function(_)) if task.lane.is_empty() => task.lane = FUNCTION_LANE.to_owned(),
+            Some(Work::Child(child)) => child.spec.iter_mut().for_each(|spec| set_function_lane(spec)),
+            _ => {}
+        }
+    }
+}
+
+/// The identifier as the store has it; `None` if no workflow can have it.
+pub(super) fn stored_id(id: &WorkflowId) -> Option<StoreId> {
+    StoreId::new(id.as_str()).ok()
+}
+
+impl Loop {
+    /// Keeps a log line of an attempt that counts.
+    pub(super) fn log(
+        &mut self,
+        turn: &mut Turn,
+        attempt: &crate::attempt::AttemptId,
+        at: workflow_machine::Millis,
+        level: u8,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> Result<(), crate::attempt::Untaken> {
+        use crate::{attempt::Untaken, log::Line};
+        let Some(live) = self.live.get_mut(&attempt.workflow) else {
+            return Err(Untaken::NotRunning(attempt.workflow.clone()));
+        };
+        let number = match live.log {
+            Some(number) => number,
+            None => self.store.logs(&live.id, u64::MAX, 1).map_err(|_| Untaken::Closed)?.newest,
+        } + 1;
+        live.log = Some(number);
+        let line = Line {
+            at,
+            level: level.into(),
+            task: attempt.task.clone(),
+            message,
+            fields: fields.into_iter().collect(),
+        };
+        turn.writes.push(Write::Log { id: live.id.clone(), seq: number, data: line.encode_to_vec().into() });
+        turn.effects.push(Effect::PublishLog(attempt.workflow.clone(), number));
+        Ok(())
+    }
+}
