@@ -47,7 +47,7 @@ use workflow_machine::{Invalid, Spec, Workflow, WorkflowId, limits};
 pub use refused::status;
 pub use saga::{SAGA_ATTRIBUTE, saga};
 
-use violations::Violations;
+use violations::{At, Violations};
 
 /// Bounds of a priority: room for everybody's scheme, and none for overflow.
 const PRIORITIES: std::ops::RangeInclusive<i32> = -1_000..=1_000;
@@ -106,7 +106,7 @@ impl Submission {
                 Some(WorkflowId::new(id))
             }
         };
-        let spec = workflow(request, settings, &mut violations, "", 0);
+        let spec = workflow(request, settings, &mut violations, At::REQUEST, 0);
         if violations.is_empty() {
             return Ok(Self { id, spec });
         }
@@ -126,12 +126,12 @@ pub fn in_words_of_request(mut invalid: Invalid) -> Invalid {
     invalid
 }
 
-/// Reads a workflow whose fields stand at `at` (empty, or with a point at its end), `depth` workflows inside of others.
+/// Reads the workflow at `at`, `depth` workflows inside of others.
 fn workflow(
     request: SubmitWorkflowRequest,
     settings: &Settings,
     violations: &mut Violations,
-    at: &str,
+    at: At<'_>,
     depth: usize,
 ) -> Spec {
     let failure_policy = match FailurePolicy::try_from(request.failure_policy) {
@@ -141,7 +141,7 @@ fn workflow(
         Ok(FailurePolicy::FailFastCancel) => machine::FailurePolicy::FailFastCancel,
         Ok(FailurePolicy::Continue) => machine::FailurePolicy::Continue,
         Err(_) => {
-            violations.add(format!("{at}failure_policy"), "not a value of FailurePolicy; use 0 to 3");
+            violations.add(at.field("failure_policy"), "not a value of FailurePolicy; use 0 to 3");
             machine::FailurePolicy::FailFastDrain
         }
     };
@@ -150,21 +150,20 @@ fn workflow(
         Ok(CompensationPolicy::Manual) => machine::CompensationPolicy::Manual,
         Ok(CompensationPolicy::Skip) => machine::CompensationPolicy::Skip,
         Err(_) => {
-            violations
-                .add(format!("{at}compensation_policy"), "not a value of CompensationPolicy; use 0 to 3");
+            violations.add(at.field("compensation_policy"), "not a value of CompensationPolicy; use 0 to 3");
             machine::CompensationPolicy::Auto
         }
     };
     let input = match request.payload {
         None => Bytes::new(),
-        Some(Payload::Input(value)) => json::of_value(&value, violations, &format!("{at}input")),
-        Some(Payload::InputJson(text)) => json::of_text(text, violations, &format!("{at}input_json")),
+        Some(Payload::Input(value)) => json::of_value(&value, violations, at.field("input")),
+        Some(Payload::InputJson(text)) => json::of_text(text, violations, at.field("input_json")),
     };
-    map::check(&request.metadata, violations, &format!("{at}metadata"));
+    map::check(&request.metadata, violations, at.field("metadata"));
     attributes(&request.attributes, violations, at);
-    let priority = within(request.priority, violations, &format!("{at}priority"));
-    let lane = lane(request.lane, violations, &format!("{at}lane"));
-    let timeout_ms = milliseconds(request.timeout_ms, violations, &format!("{at}timeout_ms"));
+    let priority = within(request.priority, violations, at.field("priority"));
+    let lane = lane(request.lane, violations, at.field("lane"));
+    let timeout_ms = milliseconds(request.timeout_ms, violations, at.field("timeout_ms"));
 
     let max_tasks = settings.max_tasks.min(limits::MAX_TASKS);
     let mut tasks = request.tasks;
@@ -174,13 +173,13 @@ fn workflow(
             tasks.len(),
             limits::MAX_TASKS
         );
-        violations.add(format!("{at}tasks"), reason);
+        violations.add(at.field("tasks"), reason);
         tasks.truncate(max_tasks);
     }
     let tasks = tasks
         .into_iter()
         .enumerate()
-        .map(|(index, task)| task::read(task, settings, violations, &format!("{at}tasks[{index}]"), depth));
+        .map(|(index, task)| task::read(task, settings, violations, at.field("tasks").index(index), depth));
     Spec {
         name: request.name,
         tasks: tasks.collect(),
@@ -196,13 +195,13 @@ fn workflow(
     }
 }
 
-fn attributes(attributes: &HashMap<String, String>, violations: &mut Violations, at: &str) {
+fn attributes(attributes: &HashMap<String, String>, violations: &mut Violations, at: At<'_>) {
     if attributes.len() > MAX_ATTRIBUTES {
         let reason = format!(
             "{} attributes, at most {MAX_ATTRIBUTES}; keep what is searched for, and put the rest into metadata",
             attributes.len()
         );
-        violations.add(format!("{at}attributes"), reason);
+        violations.add(at.field("attributes"), reason);
     }
     // The same request gets the same answer.
     let sorted: BTreeMap<_, _> = attributes.iter().collect();
@@ -210,7 +209,7 @@ fn attributes(attributes: &HashMap<String, String>, violations: &mut Violations,
         if key.is_empty() || key.len() > MAX_ATTRIBUTE_BYTES || value.len() > MAX_ATTRIBUTE_BYTES {
             let reason =
                 format!("keys have 1 to {MAX_ATTRIBUTE_BYTES} bytes, values at most {MAX_ATTRIBUTE_BYTES}");
-            violations.add(violations::key(&format!("{at}attributes"), key), reason);
+            violations.add(at.field("attributes").key(key), reason);
         }
     }
 }
@@ -221,10 +220,10 @@ fn is_id(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
 }
 
-fn within(priority: i32, violations: &mut Violations, field: &str) -> i32 {
+fn within(priority: i32, violations: &mut Violations, at: At<'_>) -> i32 {
     if !PRIORITIES.contains(&priority) {
         violations.add(
-            field,
+            at,
             format!("{priority} is out of range; use {} to {}", PRIORITIES.start(), PRIORITIES.end()),
         );
         return 0;
@@ -232,21 +231,21 @@ fn within(priority: i32, violations: &mut Violations, field: &str) -> i32 {
     priority
 }
 
-fn lane(lane: String, violations: &mut Violations, field: &str) -> String {
+fn lane(lane: String, violations: &mut Violations, at: At<'_>) -> String {
     let fits =
         lane.len() <= 64 && lane.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     if !fits {
-        violations.add(field, "a lane's name has 1 to 64 of A-Z a-z 0-9 . _ -");
+        violations.add(at, "a lane's name has 1 to 64 of A-Z a-z 0-9 . _ -");
         return String::new();
     }
     lane
 }
 
-fn milliseconds(value: i64, violations: &mut Violations, field: &str) -> u64 {
+fn milliseconds(value: i64, violations: &mut Violations, at: At<'_>) -> u64 {
     match u64::try_from(value) {
         Ok(ms) if ms <= MAX_MS => ms,
         _ => {
-            violations.add(field, format!("{value} ms is out of range; use 0 to {MAX_MS} (ten years)"));
+            violations.add(at, format!("{value} ms is out of range; use 0 to {MAX_MS} (ten years)"));
             0
         }
     }

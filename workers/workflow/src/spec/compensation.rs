@@ -8,27 +8,27 @@ use super::{
     json,
     keyed::Keyed,
     milliseconds, retry,
-    violations::Violations,
+    violations::{At, Violations},
     work::{Asked, Type},
 };
 
 /// Reads the field and the key `compensate` with those that belong to it.
 pub(super) fn read(
     field: Option<v1::Compensation>,
-    keyed: &mut Keyed,
+    keyed: &mut Keyed<'_>,
+    at: At<'_>,
     violations: &mut Violations,
 ) -> Option<Compensate> {
-    let from_field = field.map(|compensation| read_field(compensation, keyed, violations));
-    let from_keys = read_keys(keyed, violations);
+    let from_field = field.map(|compensation| read_field(compensation, violations, at.field("compensate")));
+    let from_keys = read_keys(keyed, at, violations);
     keyed.agreed("compensate", "compensate", from_keys, from_field, violations)
 }
 
-fn read_field(compensation: v1::Compensation, keyed: &Keyed, violations: &mut Violations) -> Compensate {
-    let at = keyed.field("compensate");
+fn read_field(compensation: v1::Compensation, violations: &mut Violations, at: At<'_>) -> Compensate {
     let input = match compensation.payload {
         None => Bytes::new(),
-        Some(Payload::Input(value)) => json::of_value(&value, violations, &format!("{at}.input")),
-        Some(Payload::InputJson(text)) => json::of_text(text, violations, &format!("{at}.input_json")),
+        Some(Payload::Input(value)) => json::of_value(&value, violations, at.field("input")),
+        Some(Payload::InputJson(text)) => json::of_text(text, violations, at.field("input_json")),
     };
     let asked = Asked {
         type_: compensation.r#type,
@@ -37,33 +37,33 @@ fn read_field(compensation: v1::Compensation, keyed: &Keyed, violations: &mut Vi
         parameters: compensation.parameters.into_iter().collect(),
         input,
     };
-    let type_ = asked.resolve(false, violations, &at);
+    let type_ = asked.resolve(false, violations, at);
     let work = match type_ {
         Some(type_ @ (Type::Sleep | Type::WaitSignal | Type::Workflow)) => {
             let reason = format!(
                 "a compensation cannot be of type {type_}; use agent, tool, worker, http, function or noop"
             );
-            violations.add(format!("{at}.type"), reason);
+            violations.add(at.field("type"), reason);
             None
         }
-        Some(type_) => asked.work(type_, violations, &at),
+        Some(type_) => asked.work(type_, violations, at),
         None => None,
     };
     Compensate {
         work,
-        retry: compensation.retry.map(|policy| retry::read(policy, violations, &format!("{at}.retry"))),
-        timeout_ms: milliseconds(compensation.timeout_ms, violations, &format!("{at}.timeout_ms")),
+        retry: compensation.retry.map(|policy| retry::read(policy, violations, at.field("retry"))),
+        timeout_ms: milliseconds(compensation.timeout_ms, violations, at.field("timeout_ms")),
     }
 }
 
-fn read_keys(keyed: &mut Keyed, violations: &mut Violations) -> Option<Compensate> {
+fn read_keys(keyed: &mut Keyed<'_>, at: At<'_>, violations: &mut Violations) -> Option<Compensate> {
     let parameters =
         keyed.parameters("compensate.param.", "compensate.parameters", Default::default(), violations);
     let input = keyed.take("compensate.input").map(|text| json::of_string(&text));
     let Some(called) = keyed.take("compensate").filter(|called| !called.is_empty()) else {
         if input.is_some() || !parameters.is_empty() {
             let reason = "there is no compensate; say what is called: target or target/operation";
-            violations.add(keyed.key("compensate"), reason);
+            keyed.wrong("compensate", violations, reason);
         }
         return None;
     };
@@ -75,7 +75,8 @@ fn read_keys(keyed: &mut Keyed, violations: &mut Violations) -> Option<Compensat
         parameters,
         input: input.unwrap_or_default(),
     };
-    let at = keyed.key("compensate");
-    let type_ = asked.resolve(false, violations, &at)?;
-    Some(Compensate { work: asked.work(type_, violations, &at), ..Compensate::default() })
+    let at = at.field("metadata");
+    let at = at.key("compensate");
+    let type_ = asked.resolve(false, violations, at)?;
+    Some(Compensate { work: asked.work(type_, violations, at), ..Compensate::default() })
 }

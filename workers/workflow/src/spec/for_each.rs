@@ -7,60 +7,61 @@ use workflow_machine::{ForEach, limits};
 use super::{
     json,
     keyed::Keyed,
-    violations::{Violations, shown},
+    violations::{At, Violations, shown},
 };
 
 /// Reads the field and the keys `for_each` and `for_each.max_parallel`.
 pub(super) fn read(
     field: Option<v1::ForEach>,
-    keyed: &mut Keyed,
+    keyed: &mut Keyed<'_>,
+    at: At<'_>,
     violations: &mut Violations,
 ) -> Option<ForEach> {
-    let from_field = field.map(|for_each| read_field(for_each, keyed, violations));
-    let expected = format!("a whole number from 0 to {}", limits::MAX_ITEMS);
+    let from_field = field.map(|for_each| read_field(for_each, violations, at.field("for_each")));
     let read =
         |text: &str| text.trim().parse::<u32>().ok().filter(|count| *count as usize <= limits::MAX_ITEMS);
-    let max_parallel = keyed.parse("for_each.max_parallel", violations, &expected, read);
+    let max_parallel = keyed.parse(
+        "for_each.max_parallel",
+        violations,
+        format_args!("a whole number from 0 to {}", limits::MAX_ITEMS),
+        read,
+    );
     let items = keyed.take("for_each").filter(|items| !items.is_empty());
     if max_parallel.is_some() && items.is_none() && from_field.is_none() {
-        violations.add(keyed.key("for_each.max_parallel"), "there is no for_each; add one, or remove it");
+        keyed.wrong("for_each.max_parallel", violations, "there is no for_each; add one, or remove it");
     }
     let from_keys = items.map(|items| {
         if !gives_list(&items) {
-            violations.add(keyed.key("for_each"), not_a_list(&items));
+            keyed.wrong("for_each", violations, not_a_list(&items));
         }
         ForEach { items, max_parallel: max_parallel.unwrap_or(0) }
     });
     keyed.agreed("for_each", "for_each", from_keys, from_field, violations)
 }
 
-fn read_field(for_each: v1::ForEach, keyed: &Keyed, violations: &mut Violations) -> ForEach {
+fn read_field(for_each: v1::ForEach, violations: &mut Violations, at: At<'_>) -> ForEach {
     let items = match for_each.source {
         Some(Source::Items(list)) => {
-            let at = keyed.field("for_each.items");
             if list.values.len() > limits::MAX_ITEMS {
                 let reason = format!(
                     "{} items, at most {}; use child workflows",
                     list.values.len(),
                     limits::MAX_ITEMS
                 );
-                violations.add(at.clone(), reason);
+                violations.add(at.field("items"), reason);
             }
-            let json = json::of_list(&list, violations, &at);
+            let json = json::of_list(&list, violations, at.field("items"));
             // JSON text is UTF-8; an empty one was refused above.
             String::from_utf8(json.into()).unwrap_or_default()
         }
         Some(Source::Template(template)) => {
             if !gives_list(&template) {
-                violations.add(keyed.field("for_each.template"), not_a_list(&template));
+                violations.add(at.field("template"), not_a_list(&template));
             }
             template
         }
         None => {
-            violations.add(
-                keyed.field("for_each"),
-                "missing items; set items, or a template that gives a JSON array",
-            );
+            violations.add(at, "missing items; set items, or a template that gives a JSON array");
             String::new()
         }
     };
@@ -68,7 +69,7 @@ fn read_field(for_each: v1::ForEach, keyed: &Keyed, violations: &mut Violations)
         Ok(count) if count as usize <= limits::MAX_ITEMS => count,
         _ => {
             let reason = format!("{} is out of range; use 0 to {}", for_each.max_parallel, limits::MAX_ITEMS);
-            violations.add(keyed.field("for_each.max_parallel"), reason);
+            violations.add(at.field("max_parallel"), reason);
             0
         }
     };

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde::de::IgnoredAny;
 
-use super::violations::Violations;
+use super::violations::{At, Violations};
 
 /// Values inside of each other; as deep as JSON text may be.
 const MAX_DEPTH: usize = 100;
@@ -13,34 +13,34 @@ const MAX_DEPTH: usize = 100;
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Takes JSON text as it is.
-pub(super) fn of_text(text: Vec<u8>, violations: &mut Violations, field: &str) -> Bytes {
+pub(super) fn of_text(text: Vec<u8>, violations: &mut Violations, at: At<'_>) -> Bytes {
     // Reading it bounds its depth, too.
     match serde_json::from_slice::<IgnoredAny>(&text) {
         Ok(_) => text.into(),
         Err(_) if text.is_empty() => Bytes::new(),
         Err(error) => {
-            violations.add(field, format!("not JSON: {error}; a text needs quotes"));
+            violations.add(at, format!("not JSON: {error}; a text needs quotes"));
             Bytes::new()
         }
     }
 }
 
 /// Writes a value.
-pub(super) fn of_value(value: &Value, violations: &mut Violations, field: &str) -> Bytes {
+pub(super) fn of_value(value: &Value, violations: &mut Violations, at: At<'_>) -> Bytes {
     let mut json = String::new();
-    written(write_value(value, &mut json, 0), json, violations, field)
+    written(write_value(value, &mut json, 0), json, violations, at)
 }
 
 /// Writes a list.
-pub(super) fn of_list(list: &ListValue, violations: &mut Violations, field: &str) -> Bytes {
+pub(super) fn of_list(list: &ListValue, violations: &mut Violations, at: At<'_>) -> Bytes {
     let mut json = String::new();
-    written(write_list(list, &mut json, 0), json, violations, field)
+    written(write_list(list, &mut json, 0), json, violations, at)
 }
 
 /// Writes a mapping.
-pub(super) fn of_struct(fields: &Struct, violations: &mut Violations, field: &str) -> Bytes {
+pub(super) fn of_struct(fields: &Struct, violations: &mut Violations, at: At<'_>) -> Bytes {
     let mut json = String::new();
-    written(write_struct(fields, &mut json, 0), json, violations, field)
+    written(write_struct(fields, &mut json, 0), json, violations, at)
 }
 
 /// A text as JSON.
@@ -56,7 +56,7 @@ enum Unwritable {
     TooDeep,
 }
 
-fn written(result: Result<(), Unwritable>, json: String, violations: &mut Violations, field: &str) -> Bytes {
+fn written(result: Result<(), Unwritable>, json: String, violations: &mut Violations, at: At<'_>) -> Bytes {
     match result {
         Ok(()) => json.into(),
         Err(unwritable) => {
@@ -68,7 +68,7 @@ fn written(result: Result<(), Unwritable>, json: String, violations: &mut Violat
                     format!("values stand more than {MAX_DEPTH} deep inside of each other")
                 }
             };
-            violations.add(field, reason);
+            violations.add(at, reason);
             Bytes::new()
         }
     }

@@ -1,29 +1,27 @@
 //! Fields that can be said twice: typed, and in a task's metadata.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
-use super::violations::{self, Violations, shown};
+use super::violations::{At, Violations, shown};
 
 /// The metadata of a task, out of which the reserved keys are taken.
-pub(super) struct Keyed {
+pub(super) struct Keyed<'a> {
     metadata: HashMap<String, String>,
-    /// Path of the task.
-    at: String,
+    /// Where the task stands.
+    at: At<'a>,
 }
 
-impl Keyed {
-    pub(super) fn new(metadata: HashMap<String, String>, at: &str) -> Self {
-        Self { metadata, at: at.to_owned() }
+impl<'a> Keyed<'a> {
+    pub(super) fn new(metadata: HashMap<String, String>, at: At<'a>) -> Self {
+        Self { metadata, at }
     }
 
-    /// Path of a field of the task.
-    pub(super) fn field(&self, field: &str) -> String {
-        format!("{}.{field}", self.at)
-    }
-
-    /// Path of a key of the metadata.
-    pub(super) fn key(&self, key: &str) -> String {
-        violations::key(&self.field("metadata"), key)
+    /// Adds what is wrong with a key of the metadata.
+    pub(super) fn wrong(&self, key: &str, violations: &mut Violations, reason: impl Into<String>) {
+        violations.add(self.at.field("metadata").key(key), reason);
     }
 
     /// Takes a key.
@@ -36,13 +34,13 @@ impl Keyed {
         &mut self,
         key: &str,
         violations: &mut Violations,
-        expected: &str,
+        expected: fmt::Arguments<'_>,
         read: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
         let text = self.take(key)?;
         let value = read(&text);
         if value.is_none() {
-            violations.add(self.key(key), format!("expected {expected}, got {}", shown(&text)));
+            self.wrong(key, violations, format!("expected {expected}, got {}", shown(&text)));
         }
         value
     }
@@ -66,9 +64,12 @@ impl Keyed {
         if let (Some(keyed), Some(field)) = (&keyed, &field)
             && keyed != field
         {
-            let field = self.field(name);
-            violations
-                .add(self.key(key), format!("says something else than the field {field}; keep one of them"));
+            let field = self.at.field(name);
+            self.wrong(
+                key,
+                violations,
+                format!("says something else than the field {field}; keep one of them"),
+            );
         }
         field.or(keyed)
     }
@@ -88,7 +89,7 @@ impl Keyed {
         for key in keys {
             let parameter = key[prefix.len()..].to_owned();
             if parameter.is_empty() {
-                violations.add(self.key(&key), format!("a parameter needs a name: {prefix}<name>"));
+                self.wrong(&key, violations, format!("a parameter needs a name: {prefix}<name>"));
             }
             let keyed = self.take(&key);
             let value = self.agreed(&key, name, keyed, parameters.remove(&parameter), violations);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::violations::{self, Violations};
+use super::violations::{At, Violations};
 
 /// Entries of one map.
 const MAX_ENTRIES: usize = 64;
@@ -14,9 +14,9 @@ const MAX_VALUE_BYTES: usize = 4 << 10;
 const MAX_TOTAL_BYTES: usize = 256 << 10;
 
 /// Checks metadata against their limits.
-pub(super) fn check(map: &HashMap<String, String>, violations: &mut Violations, field: &str) {
+pub(super) fn check(map: &HashMap<String, String>, violations: &mut Violations, at: At<'_>) {
     if map.len() > MAX_ENTRIES {
-        violations.add(field, format!("{} entries, at most {MAX_ENTRIES}; put data into input", map.len()));
+        violations.add(at, format!("{} entries, at most {MAX_ENTRIES}; put data into input", map.len()));
         return;
     }
     let mut keys: Vec<&String> = map.keys().collect();
@@ -28,15 +28,14 @@ pub(super) fn check(map: &HashMap<String, String>, violations: &mut Violations, 
         total += key.len() + value.len();
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
             let reason = format!("a key of {} bytes; keys have 1 to {MAX_KEY_BYTES}", key.len());
-            violations.add(violations::key(field, key), reason);
+            violations.add(at.key(key), reason);
         }
         if value.len() > MAX_VALUE_BYTES {
             let reason = format!("{} bytes, at most {MAX_VALUE_BYTES}; put data into input", value.len());
-            violations.add(violations::key(field, key), reason);
+            violations.add(at.key(key), reason);
         }
     }
     if total > MAX_TOTAL_BYTES {
-        violations
-            .add(field, format!("{total} bytes in all, at most {MAX_TOTAL_BYTES}; put data into input"));
+        violations.add(at, format!("{total} bytes in all, at most {MAX_TOTAL_BYTES}; put data into input"));
     }
 }

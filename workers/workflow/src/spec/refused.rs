@@ -5,7 +5,7 @@ use switchboard_proto::rpc::{self, FieldViolation};
 use tonic::{Code, Status};
 use workflow_machine::Invalid;
 
-use super::violations;
+use super::violations::At;
 
 /// Bytes of all violations in a status: it travels in trailers, base64 adds a third, and a peer may take no more than
 /// 8 KiB of them.
@@ -81,5 +81,8 @@ pub(super) fn in_words_of_request(field: &str) -> String {
     if path == "compensation" || path.ends_with(".compensation") {
         path += "_policy";
     }
-    key.map_or(path.clone(), |key| violations::key(&path, key))
+    match key {
+        Some(key) => At::REQUEST.field(&path).key(key).to_string(),
+        None => path,
+    }
 }

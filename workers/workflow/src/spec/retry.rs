@@ -4,7 +4,12 @@ use switchboard_proto::goclaw::v1;
 use workflow_file::duration;
 use workflow_machine::RetryPolicy;
 
-use super::{MAX_MS, keyed::Keyed, milliseconds, violations::Violations};
+use super::{
+    MAX_MS,
+    keyed::Keyed,
+    milliseconds,
+    violations::{At, Violations},
+};
 
 /// Attempts of a policy that names no number.
 const DEFAULT_ATTEMPTS: u32 = 3;
@@ -24,39 +29,39 @@ const MAX_CODES: usize = 64;
 const MAX_CODE_BYTES: usize = 128;
 
 /// Reads the policy that stands at `at`.
-pub(super) fn read(policy: v1::RetryPolicy, violations: &mut Violations, at: &str) -> RetryPolicy {
+pub(super) fn read(policy: v1::RetryPolicy, violations: &mut Violations, at: At<'_>) -> RetryPolicy {
     let max_attempts = match u32::try_from(policy.max_attempts) {
         Ok(0) => DEFAULT_ATTEMPTS,
         Ok(attempts) if attempts <= MAX_ATTEMPTS => attempts,
         _ => {
             let reason = format!("{} is out of range; use 1 to {MAX_ATTEMPTS}", policy.max_attempts);
-            violations.add(format!("{at}.max_attempts"), reason);
+            violations.add(at.field("max_attempts"), reason);
             DEFAULT_ATTEMPTS
         }
     };
     // Zero is the default; NaN is in no range.
     if policy.multiplier != 0.0 && !(1.0..=MAX_MULTIPLIER).contains(&policy.multiplier) {
         let reason = format!("{} is out of range; use 1 to {MAX_MULTIPLIER}", policy.multiplier);
-        violations.add(format!("{at}.multiplier"), reason);
+        violations.add(at.field("multiplier"), reason);
     }
     let jitter = policy.jitter.unwrap_or(DEFAULT_JITTER);
     if !(0.0..=1.0).contains(&jitter) {
-        violations.add(format!("{at}.jitter"), format!("{jitter} is out of range; use 0 to 1"));
+        violations.add(at.field("jitter"), format!("{jitter} is out of range; use 0 to 1"));
     }
     if policy.non_retryable_codes.len() > MAX_CODES {
-        violations.add(format!("{at}.non_retryable_codes"), format!("at most {MAX_CODES} codes"));
+        violations.add(at.field("non_retryable_codes"), format!("at most {MAX_CODES} codes"));
     }
     for (index, code) in policy.non_retryable_codes.iter().take(MAX_CODES).enumerate() {
         if code.is_empty() || code.len() > MAX_CODE_BYTES {
             let reason = format!("a code has 1 to {MAX_CODE_BYTES} bytes, for example INVALID_ARGUMENT");
-            violations.add(format!("{at}.non_retryable_codes[{index}]"), reason);
+            violations.add(at.field("non_retryable_codes").index(index), reason);
         }
     }
-    let initial_ms = milliseconds(policy.initial_ms, violations, &format!("{at}.initial_ms"));
-    let max_ms = milliseconds(policy.max_ms, violations, &format!("{at}.max_ms"));
+    let initial_ms = milliseconds(policy.initial_ms, violations, at.field("initial_ms"));
+    let max_ms = milliseconds(policy.max_ms, violations, at.field("max_ms"));
     if max_ms > 0 && max_ms < initial_ms {
         let reason = format!("{max_ms} is less than initial_ms, {initial_ms}; raise it, or leave it out");
-        violations.add(format!("{at}.max_ms"), reason);
+        violations.add(at.field("max_ms"), reason);
     }
     RetryPolicy {
         max_attempts,
@@ -69,12 +74,20 @@ pub(super) fn read(policy: v1::RetryPolicy, violations: &mut Violations, at: &st
 }
 
 /// Reads the keys `retries` and `backoff`.
-pub(super) fn keyed(keyed: &mut Keyed, violations: &mut Violations) -> Option<RetryPolicy> {
-    let expected = format!("a whole number from 0 to {}", MAX_ATTEMPTS - 1);
+pub(super) fn keyed(keyed: &mut Keyed<'_>, violations: &mut Violations) -> Option<RetryPolicy> {
     let number = |text: &str| text.trim().parse::<u32>().ok().filter(|retries| *retries < MAX_ATTEMPTS);
-    let retries = keyed.parse("retries", violations, &expected, number);
-    let expected = "a first pause and, if wanted, multiplier and longest pause, such as 500ms or 1s,3,1m";
-    let backoff = keyed.parse("backoff", violations, expected, backoff);
+    let retries = keyed.parse(
+        "retries",
+        violations,
+        format_args!("a whole number from 0 to {}", MAX_ATTEMPTS - 1),
+        number,
+    );
+    let backoff = keyed.parse(
+        "backoff",
+        violations,
+        format_args!("a first pause and, if wanted, multiplier and longest pause, such as 500ms or 1s,3,1m"),
+        backoff,
+    );
     if retries.is_none() && backoff.is_none() {
         return None;
     }

@@ -6,7 +6,10 @@ use switchboard_proto::goclaw::v1::{
 };
 use workflow_machine::{Invalid, MAX_VIOLATIONS, Violation};
 
-use super::{Settings, Submission, json, violations::Violations};
+use super::{
+    Settings, Submission, json,
+    violations::{At, Violations},
+};
 
 /// Of a saga that names no timeout, as in the origin.
 const DEFAULT_TIMEOUT_MS: i64 = 300_000;
@@ -42,12 +45,14 @@ pub fn saga(request: SubmitSagaRequest, settings: &Settings) -> Result<Submissio
     if step_timeout_ms < 0 {
         violations.add("step_timeout_ms", format!("{step_timeout_ms} is negative; use 0 for 30 seconds"));
     }
-    let input = request.input.map(|fields| json::of_struct(&fields, &mut violations, "input"));
+    let input =
+        request.input.map(|fields| json::of_struct(&fields, &mut violations, At::REQUEST.field("input")));
     let mut attributes = request.attributes;
     attributes.insert(SAGA_ATTRIBUTE.0.to_owned(), SAGA_ATTRIBUTE.1.to_owned());
     let steps = request.steps.into_iter().enumerate();
-    let tasks =
-        steps.map(|(index, step)| task(step, step_timeout_ms, &mut violations, &format!("steps[{index}]")));
+    let tasks = steps.map(|(index, step)| {
+        task(step, step_timeout_ms, &mut violations, At::REQUEST.field("steps").index(index))
+    });
     let workflow = SubmitWorkflowRequest {
         name: request.name,
         tasks: tasks.collect(),
@@ -72,11 +77,15 @@ pub fn saga(request: SubmitSagaRequest, settings: &Settings) -> Result<Submissio
     Err(violations.into_invalid())
 }
 
-fn task(step: SagaStepDefinition, timeout_ms: i32, violations: &mut Violations, at: &str) -> TaskDefinition {
+fn task(
+    step: SagaStepDefinition,
+    timeout_ms: i32,
+    violations: &mut Violations,
+    at: At<'_>,
+) -> TaskDefinition {
     for (field, value) in [("delay_ms", step.delay_ms), ("timeout_ms", step.timeout_ms)] {
         if value < 0 {
-            violations
-                .add(format!("{at}.{field}"), format!("{value} is negative; use 0 or more milliseconds"));
+            violations.add(at.field(field), format!("{value} is negative; use 0 or more milliseconds"));
         }
     }
     let timeout_ms = if step.timeout_ms == 0 { timeout_ms } else { step.timeout_ms };
@@ -85,12 +94,12 @@ fn task(step: SagaStepDefinition, timeout_ms: i32, violations: &mut Violations, 
             if !task.id.is_empty() || !task.dependencies.is_empty() {
                 let reason =
                     "id and dependencies are the step's (id, depends_on); leave those of the task out";
-                violations.add(format!("{at}.task"), reason);
+                violations.add(at.field("task"), reason);
             }
             if step.delay_ms != 0 || step.should_fail {
                 let reason =
                     "delay_ms and should_fail are for steps without a task; remove them, or the task";
-                violations.add(format!("{at}.task"), reason);
+                violations.add(at.field("task"), reason);
             }
             TaskDefinition {
                 timeout_ms: if task.timeout_ms == 0 { timeout_ms.into() } else { task.timeout_ms },

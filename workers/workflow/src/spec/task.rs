@@ -8,7 +8,7 @@ use super::{
     MAX_MS, PRIORITIES, Settings, compensation, for_each, json,
     keyed::Keyed,
     lane, map, milliseconds, retry,
-    violations::Violations,
+    violations::{At, Violations},
     within,
     work::{Asked, Type},
 };
@@ -18,13 +18,13 @@ pub(super) fn read(
     task: TaskDefinition,
     settings: &Settings,
     violations: &mut Violations,
-    at: &str,
+    at: At<'_>,
     depth: usize,
 ) -> TaskSpec {
-    map::check(&task.metadata, violations, &format!("{at}.metadata"));
+    map::check(&task.metadata, violations, at.field("metadata"));
     let mut keyed = Keyed::new(task.metadata, at);
 
-    let input = input(task.payload, &mut keyed, violations);
+    let input = input(task.payload, &mut keyed, violations, at);
     let asked = Asked {
         type_: keyed.text("type", task.r#type, violations),
         target: keyed.text("target", task.target, violations),
@@ -42,15 +42,14 @@ pub(super) fn read(
             }))
         }
         (Some(Type::Workflow), None) => {
-            violations
-                .add(keyed.field("workflow"), "missing; a task of type workflow needs the field workflow");
+            violations.add(at.field("workflow"), "missing; a task of type workflow needs the field workflow");
             None
         }
         (Some(type_), child) => {
             if child.is_some() {
                 let reason =
                     format!("a task of type {type_} has no child; remove it, or set the type to workflow");
-                violations.add(keyed.field("workflow"), reason);
+                violations.add(at.field("workflow"), reason);
             }
             asked.work(type_, violations, at)
         }
@@ -58,20 +57,24 @@ pub(super) fn read(
     };
 
     let lane_name = keyed.text("lane", task.lane, violations);
-    let lane = lane(lane_name, violations, &keyed.field("lane"));
-    let expected = format!("a whole number from {} to {}", PRIORITIES.start(), PRIORITIES.end());
+    let lane = lane(lane_name, violations, at.field("lane"));
     let read = |text: &str| text.trim().parse().ok().filter(|number| PRIORITIES.contains(number));
-    let keyed_priority = keyed.parse("priority", violations, &expected, read);
-    let priority = task.priority.map(|priority| within(priority, violations, &keyed.field("priority")));
+    let keyed_priority = keyed.parse(
+        "priority",
+        violations,
+        format_args!("a whole number from {} to {}", PRIORITIES.start(), PRIORITIES.end()),
+        read,
+    );
+    let priority = task.priority.map(|priority| within(priority, violations, at.field("priority")));
     let priority = keyed.agreed("priority", "priority", keyed_priority, priority, violations);
-    let timeout_ms = timeout(task.timeout_ms, &mut keyed, violations);
+    let timeout_ms = timeout(task.timeout_ms, &mut keyed, violations, at);
     let default_ms = if type_.is_some_and(Type::is_call) { settings.call_timeout_ms } else { 0 };
 
     let keyed_retry = retry::keyed(&mut keyed, violations);
-    let field_retry = task.retry.map(|policy| retry::read(policy, violations, &keyed.field("retry")));
+    let field_retry = task.retry.map(|policy| retry::read(policy, violations, at.field("retry")));
     let retry = keyed.agreed("retries", "retry", keyed_retry, field_retry, violations);
-    let for_each = for_each::read(task.for_each, &mut keyed, violations);
-    let compensate = compensation::read(task.compensate, &mut keyed, violations);
+    let for_each = for_each::read(task.for_each, &mut keyed, at, violations);
+    let compensate = compensation::read(task.compensate, &mut keyed, at, violations);
     let when = keyed.text("when", task.when, violations);
     TaskSpec {
         id: task.id,
@@ -89,25 +92,23 @@ pub(super) fn read(
     }
 }
 
-fn input(payload: Option<Payload>, keyed: &mut Keyed, violations: &mut Violations) -> Bytes {
+fn input(payload: Option<Payload>, keyed: &mut Keyed<'_>, violations: &mut Violations, at: At<'_>) -> Bytes {
     let (name, field) = match payload {
         None => ("input", None),
-        Some(Payload::Input(value)) => {
-            ("input", Some(json::of_value(&value, violations, &keyed.field("input"))))
-        }
+        Some(Payload::Input(value)) => ("input", Some(json::of_value(&value, violations, at.field("input")))),
         Some(Payload::InputJson(text)) => {
-            ("input_json", Some(json::of_text(text, violations, &keyed.field("input_json"))))
+            ("input_json", Some(json::of_text(text, violations, at.field("input_json"))))
         }
     };
     let text = keyed.take("input").map(|text| json::of_string(&text));
     keyed.agreed("input", name, text, field, violations).unwrap_or_default()
 }
 
-fn timeout(field: i64, keyed: &mut Keyed, violations: &mut Violations) -> u64 {
-    let expected = format!("whole milliseconds, 0 to {MAX_MS}");
+fn timeout(field: i64, keyed: &mut Keyed<'_>, violations: &mut Violations, at: At<'_>) -> u64 {
     let read = |text: &str| text.trim().parse().ok().filter(|ms| *ms <= MAX_MS);
-    let from_key = keyed.parse("timeout_ms", violations, &expected, read);
-    let field = milliseconds(field, violations, &keyed.field("timeout_ms"));
+    let from_key =
+        keyed.parse("timeout_ms", violations, format_args!("whole milliseconds, 0 to {MAX_MS}"), read);
+    let field = milliseconds(field, violations, at.field("timeout_ms"));
     keyed
         .agreed("timeout_ms", "timeout_ms", from_key, Some(field).filter(|ms| *ms > 0), violations)
         .unwrap_or(0)
@@ -117,19 +118,19 @@ fn child_spec(
     child: switchboard_proto::goclaw::v1::SubmitWorkflowRequest,
     settings: &Settings,
     violations: &mut Violations,
-    at: &str,
+    at: At<'_>,
     depth: usize,
 ) -> Option<workflow_machine::Spec> {
     if !child.workflow_id.is_empty() {
         let reason = "a child's ID is derived from its parent's; leave it out";
-        violations.add(format!("{at}.workflow.workflow_id"), reason);
+        violations.add(at.field("workflow").field("workflow_id"), reason);
     }
     // The workflow that is submitted counts as the first.
     if depth + 1 >= limits::MAX_CHILD_DEPTH {
         let reason =
             format!("workflows stand more than {} deep inside of each other", limits::MAX_CHILD_DEPTH);
-        violations.add(format!("{at}.workflow"), reason);
+        violations.add(at.field("workflow"), reason);
         return None;
     }
-    Some(super::workflow(child, settings, violations, &format!("{at}.workflow."), depth + 1))
+    Some(super::workflow(child, settings, violations, at.field("workflow"), depth + 1))
 }

@@ -9,7 +9,7 @@ use workflow_machine::{Call, CallKind, Function, Http, Noop, Sleep, WaitSignal, 
 
 use super::{
     MAX_MS, is_id,
-    violations::{Violations, key, shown},
+    violations::{At, Violations, shown},
 };
 
 /// The types of tasks.
@@ -75,7 +75,7 @@ impl fmt::Display for Type {
 
 impl Asked {
     /// Finds the type: as it is said, or as the rest implies it.
-    pub(super) fn resolve(&self, has_child: bool, violations: &mut Violations, at: &str) -> Option<Type> {
+    pub(super) fn resolve(&self, has_child: bool, violations: &mut Violations, at: At<'_>) -> Option<Type> {
         let implied = suffix(&self.target);
         if self.type_.is_empty() {
             return match implied {
@@ -87,17 +87,15 @@ impl Asked {
                         "missing; the target {} ends in none of -agent, -tool, -worker, which would imply it",
                         shown(&self.target)
                     );
-                    violations.add(format!("{at}.type"), reason);
+                    violations.add(at.field("type"), reason);
                     None
                 }
             };
         }
         let Some((_, type_)) = TYPES.iter().find(|(name, _)| *name == self.type_) else {
             let names = TYPES.map(|(name, _)| name).join(", ");
-            violations.add(
-                format!("{at}.type"),
-                format!("unknown type {}; use one of {names}", shown(&self.type_)),
-            );
+            violations
+                .add(at.field("type"), format!("unknown type {}; use one of {names}", shown(&self.type_)));
             return None;
         };
         if let Some(implied) = implied
@@ -105,13 +103,13 @@ impl Asked {
             && implied != *type_
         {
             let reason = format!("{} is a {implied}; set the type to {implied}", shown(&self.target));
-            violations.add(format!("{at}.type"), reason);
+            violations.add(at.field("type"), reason);
         }
         Some(*type_)
     }
 
     /// Makes the work of every type but workflow.
-    pub(super) fn work(self, type_: Type, violations: &mut Violations, at: &str) -> Option<Work> {
+    pub(super) fn work(self, type_: Type, violations: &mut Violations, at: At<'_>) -> Option<Work> {
         match type_ {
             Type::Agent => Some(self.call(CallKind::Agent, type_, violations, at)),
             Type::Tool => Some(self.call(CallKind::Tool, type_, violations, at)),
@@ -129,40 +127,40 @@ impl Asked {
     }
 
     /// Refuses everything: of a type that has nothing of it.
-    pub(super) fn refuse_all(&self, type_: Type, violations: &mut Violations, at: &str) {
+    pub(super) fn refuse_all(&self, type_: Type, violations: &mut Violations, at: At<'_>) {
         self.refuse("target", !self.target.is_empty(), type_, violations, at);
         self.refuse("parameters", !self.parameters.is_empty(), type_, violations, at);
         self.refuse_operation_and_input(type_, violations, at);
     }
 
-    fn refuse_operation_and_input(&self, type_: Type, violations: &mut Violations, at: &str) {
+    fn refuse_operation_and_input(&self, type_: Type, violations: &mut Violations, at: At<'_>) {
         self.refuse("operation", !self.operation.is_empty(), type_, violations, at);
         self.refuse("input", !self.input.is_empty(), type_, violations, at);
     }
 
-    fn refuse(&self, field: &str, is_there: bool, type_: Type, violations: &mut Violations, at: &str) {
+    fn refuse(&self, field: &str, is_there: bool, type_: Type, violations: &mut Violations, at: At<'_>) {
         if is_there {
             let reason = match self.type_.is_empty() {
                 true => format!("a task without type and target does nothing; set type, or remove {field}"),
                 false => format!("a task of type {type_} has none; remove it, or set another type"),
             };
-            violations.add(format!("{at}.{field}"), reason);
+            violations.add(at.field(field), reason);
         }
     }
 
-    fn need_target(&self, what: &str, violations: &mut Violations, at: &str) {
+    fn need_target(&self, what: fmt::Arguments<'_>, violations: &mut Violations, at: At<'_>) {
         if self.target.is_empty() {
-            violations.add(format!("{at}.target"), format!("missing; it says {what}"));
+            violations.add(at.field("target"), format!("missing; it says {what}"));
         }
     }
 
-    fn call(self, kind: CallKind, type_: Type, violations: &mut Violations, at: &str) -> Work {
+    fn call(self, kind: CallKind, type_: Type, violations: &mut Violations, at: At<'_>) -> Work {
         let example = match type_ {
             Type::Agent => "echo-agent",
             Type::Tool => "weather-tool",
             _ => "itinerary-worker",
         };
-        self.need_target(&format!("which {type_} is called, for example {example}"), violations, at);
+        self.need_target(format_args!("which {type_} is called, for example {example}"), violations, at);
         Work::Call(Call {
             kind: kind.into(),
             target: self.target,
@@ -172,34 +170,38 @@ impl Asked {
         })
     }
 
-    fn http(self, violations: &mut Violations, at: &str) -> Work {
-        self.need_target("which URL is called, for example https://example.com/", violations, at);
+    fn http(self, violations: &mut Violations, at: At<'_>) -> Work {
+        self.need_target(
+            format_args!("which URL is called, for example https://example.com/"),
+            violations,
+            at,
+        );
         let absolute = ["http://", "https://"].iter().any(|scheme| {
             self.target.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
         });
         if !self.target.is_empty() && !absolute && !self.target.starts_with("{{") {
-            violations.add(format!("{at}.target"), "expected a URL that begins with http:// or https://");
+            violations.add(at.field("target"), "expected a URL that begins with http:// or https://");
         }
         let method = self.operation.to_ascii_uppercase();
         if method.len() > MAX_METHOD_BYTES
             || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
         {
             let reason = format!("expected a method such as POST, got {}", shown(&self.operation));
-            violations.add(format!("{at}.operation"), reason);
+            violations.add(at.field("operation"), reason);
         }
         for (name, value) in &self.parameters {
             if !is_token(name) || value.bytes().any(|byte| byte == b'\r' || byte == b'\n' || byte == 0) {
                 let reason = "no header: names are letters, digits and -, values have no line breaks";
-                violations.add(key(&format!("{at}.parameters"), name), reason);
+                violations.add(at.field("parameters").key(name), reason);
             }
         }
         Work::Http(Http { method, url: self.target, headers: self.parameters, body: self.input })
     }
 
-    fn function(self, violations: &mut Violations, at: &str) -> Work {
-        self.need_target("the queue from which workers pull", violations, at);
+    fn function(self, violations: &mut Violations, at: At<'_>) -> Work {
+        self.need_target(format_args!("the queue from which workers pull"), violations, at);
         if !self.target.is_empty() && !is_id(&self.target) {
-            violations.add(format!("{at}.target"), "a queue's name has 1 to 100 of A-Z a-z 0-9 . _ : -");
+            violations.add(at.field("target"), "a queue's name has 1 to 100 of A-Z a-z 0-9 . _ : -");
         }
         Work::Function(Function {
             queue: self.target,
@@ -209,16 +211,14 @@ impl Asked {
         })
     }
 
-    fn sleep(mut self, violations: &mut Violations, at: &str) -> Work {
+    fn sleep(mut self, violations: &mut Violations, at: At<'_>) -> Work {
         self.refuse("target", !self.target.is_empty(), Type::Sleep, violations, at);
         self.refuse_operation_and_input(Type::Sleep, violations, at);
         let (for_, until) = (self.parameters.remove("duration"), self.parameters.remove("until"));
-        let parameters = format!("{at}.parameters");
+        let parameters = at.field("parameters");
         for name in self.parameters.keys() {
-            violations.add(
-                key(&parameters, name),
-                "a sleep has only duration (90s) or until (2026-12-24T08:00:00Z)",
-            );
+            violations
+                .add(parameters.key(name), "a sleep has only duration (90s) or until (2026-12-24T08:00:00Z)");
         }
         let mut sleep = Sleep::default();
         match (for_, until) {
@@ -227,7 +227,7 @@ impl Asked {
                 None => {
                     let reason =
                         format!("expected {} of at most ten years, got {}", duration::EXPECTED, shown(&text));
-                    violations.add(key(&parameters, "duration"), reason);
+                    violations.add(parameters.key("duration"), reason);
                 }
             },
             (None, Some(text)) => match unix_ms(&text) {
@@ -235,7 +235,7 @@ impl Asked {
                 None => {
                     let reason =
                         format!("expected a time such as 2026-12-24T08:00:00Z, got {}", shown(&text));
-                    violations.add(key(&parameters, "until"), reason);
+                    violations.add(parameters.key("until"), reason);
                 }
             },
             _ => violations
@@ -244,13 +244,13 @@ impl Asked {
         Work::Sleep(sleep)
     }
 
-    fn wait_signal(self, violations: &mut Violations, at: &str) -> Work {
+    fn wait_signal(self, violations: &mut Violations, at: At<'_>) -> Work {
         self.refuse("parameters", !self.parameters.is_empty(), Type::WaitSignal, violations, at);
         self.refuse_operation_and_input(Type::WaitSignal, violations, at);
-        self.need_target("the name of the signal", violations, at);
+        self.need_target(format_args!("the name of the signal"), violations, at);
         if self.target.chars().count() > MAX_SIGNAL_CHARS {
             let reason = format!("a signal's name has at most {MAX_SIGNAL_CHARS} characters");
-            violations.add(format!("{at}.target"), reason);
+            violations.add(at.field("target"), reason);
         }
         Work::WaitSignal(WaitSignal { name: self.target })
     }
