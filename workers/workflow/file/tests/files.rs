@@ -183,6 +183,7 @@ tasks:
     dependencies: [b, c]
   - id: b
     url: http://a
+    body: { k: \"v\" }
     retry: { initial: 1s }
 ",
     );
@@ -194,7 +195,8 @@ tasks:
         ("tasks[0].parameters[\"city\"]", 6, 25),
         ("tasks[0].parameters[\"other\"]", 6, 17),
         ("tasks[1].target", 9, 10),
-        ("tasks[1].retry.initial_ms", 10, 23),
+        ("tasks[1].input", 10, 11),
+        ("tasks[1].retry.initial_ms", 11, 23),
         ("tasks[1].when", 8, 5),
         ("tasks[7].when", 3, 3),
         ("attributes[\"x\"]", 1, 1),

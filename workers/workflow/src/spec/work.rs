@@ -93,9 +93,7 @@ impl Asked {
             };
         }
         let Some((_, type_)) = TYPES.iter().find(|(name, _)| *name == self.type_) else {
-            let names = TYPES.map(|(name, _)| name).join(", ");
-            violations
-                .add(at.field("type"), format!("unknown type {}; use one of {names}", shown(&self.type_)));
+            violations.add(at.field("type"), unknown(&self.type_));
             return None;
         };
         if let Some(implied) = implied
@@ -253,6 +251,21 @@ impl Asked {
             violations.add(at.field("target"), reason);
         }
         Work::WaitSignal(WaitSignal { name: self.target })
+    }
+}
+
+/// Why a type cannot be used, and what can.
+fn unknown(type_: &str) -> String {
+    match type_ {
+        "script" => "scripts are not run; use function, and a worker of yours that pulls".to_owned(),
+        "push" => "push is not served by this engine; use a call of the service that pushes".to_owned(),
+        _ if type_.starts_with("ai.") || type_.starts_with("dom.") => {
+            format!("{} is not served by this engine; use agent, tool or worker", shown(type_))
+        }
+        _ => {
+            let names = TYPES.map(|(name, _)| name).join(", ");
+            format!("unknown type {}; use one of {names}", shown(type_))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, fs, path::Path};
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
+use prost::Message;
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use switchboard_proto::goclaw::v1::{
     Compensation, ForEach, RetryPolicy, SagaStepDefinition, SubmitSagaRequest, SubmitWorkflowRequest,
@@ -223,6 +224,21 @@ proptest! {
             prop_assert!(status(&invalid).details().len() < 6_000);
             // The same request gets the same answer.
             prop_assert_eq!(accept(request), Err(invalid));
+        }
+    }
+
+    /// What arrives is bytes: good ones, some of which were changed on the way.
+    #[test]
+    fn messages(request in request(), changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..6)) {
+        let mut bytes = request.encode_to_vec();
+        for (index, byte) in changes {
+            if !bytes.is_empty() {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+        }
+        if let Ok(request) = SubmitWorkflowRequest::decode(bytes.as_slice()) {
+            let _ = accept(request);
         }
     }
 

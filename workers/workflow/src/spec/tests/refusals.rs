@@ -111,6 +111,8 @@ fn templates_are_checked_where_the_request_has_them() {
 fn each_type_refuses_what_it_has_not() {
     let of = |type_: &str| TaskDefinition { r#type: type_.to_owned(), ..task("a") };
     let cases = [
+        (of("script"), "tasks[0].type: scripts are not run; use function, and a worker of yours that pulls"),
+        (of("ai.chat"), "tasks[0].type: \"ai.chat\" is not served by this engine; use agent, tool or worker"),
         (of("agent"), "tasks[0].target: missing; it says which agent is called, for example echo-agent"),
         (
             of("http"),
