@@ -14,6 +14,8 @@ pub mod agentplatform {
 /// Workflows (`goclaw/v1/*.proto`).
 pub mod goclaw {
     /// The only version. Which files and fields are the origin's, and which are ours, stands in `common.proto`.
+    ///
+    /// Maps are kept in order, so the same message always encodes to the same bytes.
     #[expect(missing_docs, reason = "generated; the .proto files are documented")]
     pub mod v1 {
         tonic::include_proto!("goclaw.v1");

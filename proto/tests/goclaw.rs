@@ -8,6 +8,7 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 use std::collections::{BTreeMap, BTreeSet};
+use switchboard_proto::goclaw::v1::TaskDefinition;
 
 /// Each message of the origin: `field number type`. `*` repeats; `map` is map<string,string>; TS is a Timestamp.
 const MESSAGES: &str = "
@@ -255,4 +256,12 @@ fn nothing_of_ours_hides_among_what_is_the_origins() {
             );
         }
     }
+}
+
+#[test]
+fn the_same_message_is_the_same_bytes() {
+    let metadata = (0..20).map(|index| (format!("k{index}"), index.to_string()));
+    let message = TaskDefinition { metadata: metadata.clone().collect(), ..TaskDefinition::default() };
+    let again = TaskDefinition { metadata: metadata.rev().collect(), ..TaskDefinition::default() };
+    assert_eq!(message.encode_to_vec(), again.encode_to_vec());
 }

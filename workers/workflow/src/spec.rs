@@ -35,7 +35,7 @@ mod tests;
 mod violations;
 mod work;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use switchboard_proto::goclaw::v1::{
@@ -183,9 +183,9 @@ fn workflow(
     Spec {
         name: request.name,
         tasks: tasks.collect(),
-        metadata: request.metadata.into_iter().collect(),
+        metadata: request.metadata,
         input,
-        attributes: request.attributes.into_iter().collect(),
+        attributes: request.attributes,
         priority,
         lane,
         timeout_ms,
@@ -195,7 +195,7 @@ fn workflow(
     }
 }
 
-fn attributes(attributes: &HashMap<String, String>, violations: &mut Violations, at: At<'_>) {
+fn attributes(attributes: &BTreeMap<String, String>, violations: &mut Violations, at: At<'_>) {
     if attributes.len() > MAX_ATTRIBUTES {
         let reason = format!(
             "{} attributes, at most {MAX_ATTRIBUTES}; keep what is searched for, and put the rest into metadata",
@@ -203,9 +203,7 @@ fn attributes(attributes: &HashMap<String, String>, violations: &mut Violations,
         );
         violations.add(at.field("attributes"), reason);
     }
-    // The same request gets the same answer.
-    let sorted: BTreeMap<_, _> = attributes.iter().collect();
-    for (key, value) in sorted.into_iter().take(MAX_ATTRIBUTES) {
+    for (key, value) in attributes.iter().take(MAX_ATTRIBUTES) {
         if key.is_empty() || key.len() > MAX_ATTRIBUTE_BYTES || value.len() > MAX_ATTRIBUTE_BYTES {
             let reason =
                 format!("keys have 1 to {MAX_ATTRIBUTE_BYTES} bytes, values at most {MAX_ATTRIBUTE_BYTES}");

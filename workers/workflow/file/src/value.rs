@@ -1,6 +1,6 @@
 //! Values as fields need them: each function gives the value, or adds what is wrong and gives nothing.
 
-use std::{collections::HashMap, ops::RangeInclusive, str::FromStr};
+use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr};
 
 use prost_types::Timestamp;
 
@@ -107,7 +107,7 @@ pub(crate) fn texts(report: &mut Report, field: &Field<'_>, to: &str) -> Option<
 }
 
 /// Texts by key. Their places are those of `to["key"]` in the request.
-pub(crate) fn strings(report: &mut Report, field: &Field<'_>, to: &str) -> Option<HashMap<String, String>> {
+pub(crate) fn strings(report: &mut Report, field: &Field<'_>, to: &str) -> Option<BTreeMap<String, String>> {
     let Value::Map(entries) = &field.node.value else {
         report.expected(field, "texts by key, such as `city: Paris`");
         return None;

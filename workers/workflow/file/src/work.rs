@@ -1,6 +1,6 @@
 //! What a task does, in the keys of its type.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use switchboard_proto::goclaw::v1::{Compensation, TaskDefinition, compensation, task_definition};
 
@@ -36,7 +36,7 @@ pub(crate) struct Work {
     target: String,
     operation: String,
     input_json: Option<Vec<u8>>,
-    parameters: HashMap<String, String>,
+    parameters: BTreeMap<String, String>,
 }
 
 /// Takes `type` and the keys that it brings, all but `workflow`.

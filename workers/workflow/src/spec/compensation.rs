@@ -34,7 +34,7 @@ fn read_field(compensation: v1::Compensation, violations: &mut Violations, at: A
         type_: compensation.r#type,
         target: compensation.target,
         operation: compensation.operation,
-        parameters: compensation.parameters.into_iter().collect(),
+        parameters: compensation.parameters,
         input,
     };
     let type_ = asked.resolve(false, violations, at);

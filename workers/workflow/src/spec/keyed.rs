@@ -1,21 +1,18 @@
 //! Fields that can be said twice: typed, and in a task's metadata.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 use super::violations::{At, Violations, shown};
 
 /// The metadata of a task, out of which the reserved keys are taken.
 pub(super) struct Keyed<'a> {
-    metadata: HashMap<String, String>,
+    metadata: BTreeMap<String, String>,
     /// Where the task stands.
     at: At<'a>,
 }
 
 impl<'a> Keyed<'a> {
-    pub(super) fn new(metadata: HashMap<String, String>, at: At<'a>) -> Self {
+    pub(super) fn new(metadata: BTreeMap<String, String>, at: At<'a>) -> Self {
         Self { metadata, at }
     }
 
@@ -26,10 +23,6 @@ impl<'a> Keyed<'a> {
 
     /// Takes a key.
     pub(super) fn take(&mut self, key: &str) -> Option<String> {
-        // Some twenty keys are asked for, most often for nothing; without this each would be hashed.
-        if self.metadata.is_empty() {
-            return None;
-        }
         self.metadata.remove(key)
     }
 
@@ -83,13 +76,10 @@ impl<'a> Keyed<'a> {
         &mut self,
         prefix: &str,
         name: &str,
-        field: HashMap<String, String>,
+        mut parameters: BTreeMap<String, String>,
         violations: &mut Violations,
     ) -> BTreeMap<String, String> {
-        let mut parameters: BTreeMap<String, String> = field.into_iter().collect();
-        let mut keys: Vec<String> =
-            self.metadata.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
-        keys.sort_unstable();
+        let keys: Vec<String> = self.metadata.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
         for key in keys {
             let parameter = key[prefix.len()..].to_owned();
             if parameter.is_empty() {
@@ -103,7 +93,7 @@ impl<'a> Keyed<'a> {
     }
 
     /// What is left: the user's own.
-    pub(super) fn into_rest(self) -> HashMap<String, String> {
+    pub(super) fn into_rest(self) -> BTreeMap<String, String> {
         self.metadata
     }
 }

@@ -1,6 +1,6 @@
 //! The limits of metadata.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::violations::{At, Violations};
 
@@ -14,17 +14,13 @@ const MAX_VALUE_BYTES: usize = 4 << 10;
 const MAX_TOTAL_BYTES: usize = 256 << 10;
 
 /// Checks metadata against their limits.
-pub(super) fn check(map: &HashMap<String, String>, violations: &mut Violations, at: At<'_>) {
+pub(super) fn check(map: &BTreeMap<String, String>, violations: &mut Violations, at: At<'_>) {
     if map.len() > MAX_ENTRIES {
         violations.add(at, format!("{} entries, at most {MAX_ENTRIES}; put data into input", map.len()));
         return;
     }
-    let mut keys: Vec<&String> = map.keys().collect();
-    // The same request gets the same answer.
-    keys.sort_unstable();
     let mut total = 0;
-    for key in keys {
-        let value = &map[key];
+    for (key, value) in map {
         total += key.len() + value.len();
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
             let reason = format!("a key of {} bytes; keys have 1 to {MAX_KEY_BYTES}", key.len());

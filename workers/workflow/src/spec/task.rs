@@ -80,7 +80,7 @@ pub(super) fn read(
         id: task.id,
         name: task.name,
         dependencies: task.dependencies,
-        metadata: keyed.into_rest().into_iter().collect(),
+        metadata: keyed.into_rest(),
         work,
         lane,
         priority,

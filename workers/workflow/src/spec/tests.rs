@@ -5,7 +5,7 @@ mod keys;
 mod refusals;
 mod sagas;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use switchboard_proto::goclaw::v1::{SubmitWorkflowRequest, TaskDefinition};
 use workflow_machine::{Invalid, TaskSpec, Work, Workflow, WorkflowId};
@@ -42,7 +42,7 @@ fn task(id: &str) -> TaskDefinition {
     TaskDefinition { id: id.to_owned(), ..TaskDefinition::default() }
 }
 
-fn keys(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+fn keys(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 

@@ -1,6 +1,6 @@
 //! No request makes the reader panic; what it takes, the state machine takes or refuses in the request's words.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use prost::Message;
@@ -79,7 +79,7 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![4 => select(&TEXTS[..]).prop_map(str::to_owned), 1 => "\\PC{0,20}"]
 }
 
-fn map() -> impl Strategy<Value = HashMap<String, String>> {
+fn map() -> impl Strategy<Value = BTreeMap<String, String>> {
     let key = select(&KEYS[..]).prop_map(str::to_owned);
     vec((key, text()), 0..5).prop_map(|pairs| pairs.into_iter().collect())
 }

@@ -1,6 +1,6 @@
 //! Everything that is wrong with a request, at once and with what to do.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use prost::Message;
 use switchboard_proto::{
@@ -201,7 +201,7 @@ fn a_child_is_checked_as_its_parent_is() {
 
 #[test]
 fn metadata_and_attributes_have_limits() {
-    let many = |count: usize| -> HashMap<String, String> {
+    let many = |count: usize| -> BTreeMap<String, String> {
         (0..count).map(|index| (format!("k{index}"), String::new())).collect()
     };
     let request =
@@ -223,10 +223,10 @@ fn metadata_and_attributes_have_limits() {
             "attributes[\"k\"]: keys have 1 to 128 bytes, values at most 128".to_owned(),
         ]
     );
-    let full: HashMap<String, String> =
+    let full: BTreeMap<String, String> =
         (0..64).map(|index| (format!("{index:0>128}"), "v".repeat(4_096))).collect();
     assert_eq!(
-        refused(request(full, HashMap::new())),
+        refused(request(full, BTreeMap::new())),
         ["metadata: 270336 bytes in all, at most 262144; put data into input"]
     );
 }
