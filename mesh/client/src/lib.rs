@@ -37,5 +37,6 @@ pub use call::TaskStream;
 pub use client::{Client, Config};
 pub use error::{Answer, Error};
 pub use retry::RetryPolicy;
+pub use settings::router_address;
 pub use switchboard_transport::{ClientTls, TlsFailure};
 pub use token::Token;

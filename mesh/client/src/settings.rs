@@ -40,6 +40,20 @@ impl Config {
     }
 }
 
+/// The router's address by variables: `SWITCHBOARD_ROUTER`, else `GRPC_ROUTER_HOST` and `GRPC_ROUTER_PORT` (one of them is
+/// enough), else `127.0.0.1:50051`. Empty ones count as absent. `get` gives the value of a variable.
+pub fn router_address(get: impl Fn(&str) -> Option<String>) -> String {
+    let get = |name: &str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    match (get("SWITCHBOARD_ROUTER"), get("GRPC_ROUTER_HOST"), get("GRPC_ROUTER_PORT")) {
+        (Some(address), _, _) => address,
+        (None, host, port) => {
+            let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
+            let port = port.unwrap_or_else(|| "50051".to_owned());
+            format!("{host}:{port}")
+        }
+    }
+}
+
 fn tls(ca: Option<PathBuf>, cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<ClientTls>, Error> {
     let needs = |setting, missing: &str| {
         Err(Error::Setting { setting, problem: format!("is set, but {missing} is not") })
@@ -56,6 +70,20 @@ fn tls(ca: Option<PathBuf>, cert: Option<PathBuf>, key: Option<PathBuf>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn router_is_found_by_either_kind_of_variable() {
+        let address = |vars: &[(&str, &str)]| {
+            router_address(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned()))
+        };
+        // Without a scheme: that is https where trust is given.
+        assert_eq!(address(&[]), "127.0.0.1:50051");
+        assert_eq!(address(&[("SWITCHBOARD_ROUTER", " ")]), "127.0.0.1:50051");
+        assert_eq!(address(&[("GRPC_ROUTER_HOST", "haproxy")]), "haproxy:50051");
+        assert_eq!(address(&[("GRPC_ROUTER_PORT", "6000")]), "127.0.0.1:6000");
+        let both = [("SWITCHBOARD_ROUTER", "http://a:1"), ("GRPC_ROUTER_HOST", "b")];
+        assert_eq!(address(&both), "http://a:1");
+    }
 
     #[test]
     fn variables_say_who_we_are_and_whom_we_trust() {

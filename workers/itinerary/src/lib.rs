@@ -29,9 +29,6 @@ use tonic::codec::CompressionEncoding;
 
 use crate::service::Itineraries;
 
-/// The router on this machine.
-const DEFAULT_ROUTER: &str = "127.0.0.1:50051";
-
 /// The router is near; a connection that takes longer would cost the plan more than its weather is worth.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -76,20 +73,7 @@ impl RouterEndpoint {
     /// # Panics
     /// As [`RouterEndpoint::new`].
     pub fn from_vars(get: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        Self::with(&router_address(&get), Config::from_vars(&get)?)
-    }
-}
-
-fn router_address(get: impl Fn(&str) -> Option<String>) -> String {
-    let get = |name: &str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-    match (get("SWITCHBOARD_ROUTER"), get("GRPC_ROUTER_HOST"), get("GRPC_ROUTER_PORT")) {
-        (Some(address), _, _) => address,
-        (None, None, None) => DEFAULT_ROUTER.to_owned(),
-        (None, host, port) => {
-            let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
-            let port = port.unwrap_or_else(|| "50051".to_owned());
-            format!("{host}:{port}")
-        }
+        Self::with(&switchboard_client::router_address(&get), Config::from_vars(&get)?)
     }
 }
 
@@ -127,24 +111,5 @@ fn parameter(name: &str, type_: &str, required: bool, description: &str) -> Para
         type_: type_.to_owned(),
         required,
         description: description.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::router_address;
-
-    #[test]
-    fn router_is_found_by_either_kind_of_variable() {
-        let address = |vars: &[(&str, &str)]| {
-            router_address(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned()))
-        };
-        // Without a scheme: that is https where trust is given.
-        assert_eq!(address(&[]), "127.0.0.1:50051");
-        assert_eq!(address(&[("SWITCHBOARD_ROUTER", " ")]), "127.0.0.1:50051");
-        assert_eq!(address(&[("GRPC_ROUTER_HOST", "haproxy")]), "haproxy:50051");
-        assert_eq!(address(&[("GRPC_ROUTER_PORT", "6000")]), "127.0.0.1:6000");
-        let both = [("SWITCHBOARD_ROUTER", "http://a:1"), ("GRPC_ROUTER_HOST", "b")];
-        assert_eq!(address(&both), "http://a:1");
     }
 }

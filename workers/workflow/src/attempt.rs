@@ -118,13 +118,18 @@ pub struct Reports {
     sender: mpsc::Sender<Reported>,
 }
 
+/// Where an engine finds what is reported.
+#[derive(Debug)]
+pub struct Inbox(pub(crate) mpsc::Receiver<Reported>);
+
 /// Reports that wait for the engine: as many as attempts of all lanes can make at once under default settings.
 pub(crate) const MAX_REPORTS: usize = 4_096;
 
 impl Reports {
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Reported>) {
+    /// A way into an engine that is yet to start.
+    pub fn channel() -> (Self, Inbox) {
         let (sender, receiver) = mpsc::channel(MAX_REPORTS);
-        (Self { sender }, receiver)
+        (Self { sender }, Inbox(receiver))
     }
 
     /// Reports and waits until the engine has kept what follows from it, so that the sender may forget it.

@@ -49,11 +49,11 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use workflow_machine::{Corrupt, Input, Workflow, WorkflowId};
 use workflow_store::{Committer, CommitterSettings, Count, Cursor, Filter, Page, Store, StoreError};
 
-use crate::attempt::{Executor, Reports};
+use crate::attempt::{Executor, Inbox};
 
 pub use command::{EngineError, Key, Submitted, Taken};
 pub use lanes::{LaneSettings, LaneState};
@@ -97,6 +97,16 @@ pub struct Shared {
     pub paused: AtomicBool,
     /// The store failed: nothing is taken any more.
     pub failed: AtomicBool,
+    failure: Notify,
+}
+
+impl Shared {
+    /// The store failed; says whether that is new.
+    fn fail(&self) -> bool {
+        let new = !self.failed.swap(true, Relaxed);
+        self.failure.notify_waiters();
+        new
+    }
 }
 
 /// Why an engine does not start.
@@ -129,20 +139,20 @@ pub enum StartError {
 }
 
 impl Engine {
-    /// Restores what was going on and starts. `executor` gets what it needs to report, and makes all attempts.
+    /// Restores what was going on and starts. `executor` makes all attempts and reports into `reported`, see
+    /// [`Reports::channel`](crate::attempt::Reports::channel).
     ///
     /// Blocks while it reads the store: some 10,000 live workflows a second.
     ///
     /// # Errors
     /// [`StartError`], when the store or something in it cannot be read.
-    pub fn start<E: Executor>(
+    pub fn start(
         store: Arc<dyn Store>,
         settings: Settings,
-        executor: impl FnOnce(Reports) -> Arc<E>,
+        executor: Arc<dyn Executor>,
+        reported: Inbox,
     ) -> Result<Self, StartError> {
         let (commands, inbox) = mpsc::channel(settings.max_queued_commands);
-        let (reports, reported) = Reports::channel();
-        let executor: Arc<dyn Executor> = executor(reports);
         let committer = Committer::start(store.clone(), CommitterSettings::default())?;
         let hub = Arc::new(Hub::default());
         let shared = Arc::new(Shared::default());
@@ -151,7 +161,7 @@ impl Engine {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || runtime.block_on(engine.run(inbox, reported)))?;
+            .spawn(move || runtime.block_on(engine.run(inbox, reported.0)))?;
         Ok(Self { commands, store, hub, shared, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
@@ -280,6 +290,14 @@ impl Engine {
     /// That the engine is stopping.
     pub async fn lanes(&self) -> Result<Vec<LaneState>, EngineError> {
         self.ask(|reply| Command::Lanes { reply }).await
+    }
+
+    /// Waits until the store has failed, after which nothing is taken any more. Cancel safe.
+    pub async fn failed(&self) {
+        let notified = self.shared.failure.notified();
+        if !self.shared.failed.load(Relaxed) {
+            notified.await;
+        }
     }
 
     /// Workflows that somebody watches.

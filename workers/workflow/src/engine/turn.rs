@@ -238,7 +238,7 @@ impl Loop {
             let outcome = match outcome {
                 Ok(()) => Ok(()),
                 Err(error) => {
-                    if !shared.failed.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                    if shared.fail() {
                         tracing::error!(error = %chain(&*error), "the store failed: nothing is taken until a restart");
                     }
                     Err(EngineError::Failed)
@@ -259,7 +259,7 @@ impl Loop {
             }
         });
         if submitted.is_err() {
-            self.shared.failed.store(true, std::sync::atomic::Ordering::Relaxed);
+            self.shared.fail();
         }
     }
 }

@@ -1,9 +1,6 @@
 //! A scripted executor, and workflows to give it.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -63,16 +60,10 @@ impl Scripted {
 
     pub(crate) async fn with(store: Arc<dyn Store>, settings: Settings) -> Self {
         let (sender, asked) = mpsc::unbounded_channel();
-        let given: Arc<Mutex<Option<Reports>>> = Arc::default();
-        let (keep, used) = (given.clone(), store.clone());
-        let engine = tokio::task::spawn_blocking(move || {
-            Engine::start(used, settings, |reports| {
-                *keep.lock().unwrap() = Some(reports);
-                Arc::new(Script(sender))
-            })
-        });
-        let engine = engine.await.unwrap().unwrap();
-        let reports = given.lock().unwrap().take().unwrap();
+        let (reports, inbox) = Reports::channel();
+        let used = store.clone();
+        let start = move || Engine::start(used, settings, Arc::new(Script(sender)), inbox);
+        let engine = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
         Self { engine, store, reports, asked }
     }
 
