@@ -11,11 +11,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 _folder = tempfile.TemporaryDirectory(prefix="switchboard-stubs-")
 _proto = ROOT / "proto"
-# Exactly one file: it is a plain proto, so a client needs no other.
 _arguments = ["protoc", f"-I{_proto}", f"--python_out={_folder.name}", f"--grpc_python_out={_folder.name}"]
-if protoc.main([*_arguments, "agent_platform.proto"]) != 0:
-    raise RuntimeError("protoc refused proto/agent_platform.proto")
+# These are plain protos, so a client needs no other.
+_workflow = sorted(str(file.relative_to(_proto)) for file in _proto.glob("goclaw/v1/*.proto"))
+if protoc.main([*_arguments, "agent_platform.proto", *_workflow]) != 0:
+    raise RuntimeError("protoc refused the protos")
 sys.path.insert(0, _folder.name)
 
 pb = importlib.import_module("agent_platform_pb2")
 rpc = importlib.import_module("agent_platform_pb2_grpc")
+
+
+def goclaw(file):
+    """Messages and stubs of proto/goclaw/v1/`file`.proto."""
+    return tuple(importlib.import_module(f"goclaw.v1.{file}_pb2{kind}") for kind in ("", "_grpc"))
