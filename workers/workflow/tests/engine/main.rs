@@ -7,6 +7,7 @@ mod dag;
 mod idempotency;
 mod lanes;
 mod restart;
+mod scale;
 mod signals;
 mod stale;
 mod store_failure;
