@@ -20,7 +20,8 @@ pub(super) fn workflow(store: &dyn Store, id: &WorkflowId) -> Result<Option<Work
         let read = store.events(&stored, after, READ_AT_ONCE)?.items;
         let more = read.len() == READ_AT_ONCE;
         for item in read {
-            let event = Event::decode(item.data).map_err(|source| StartError::Unreadable {
+            // From a slice: what is decoded from `Bytes` keeps all of them.
+            let event = Event::decode(&item.data[..]).map_err(|source| StartError::Unreadable {
                 id: id.to_string(),
                 seq: item.seq,
                 source,

@@ -141,7 +141,8 @@ impl Watch {
         .ok_or(Gap::NotFound)?;
         self.caught_up = events.items.len() < READ_AT_ONCE;
         for item in events.items {
-            let event = Event::decode(item.data).map_err(|source| StartError::Unreadable {
+            // From a slice: what is decoded from `Bytes` keeps all of them.
+            let event = Event::decode(&item.data[..]).map_err(|source| StartError::Unreadable {
                 id: self.id.to_string(),
                 seq: item.seq,
                 source,
