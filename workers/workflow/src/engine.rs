@@ -23,7 +23,8 @@
 //! | `timers`, `clock` | when |
 //! | `restore` | what was going on when the process ended |
 //! | `summary` | what lists show of a workflow |
-//! | `hub`, `watch` | who looks on |
+//! | `hub`, `watch`, `log_watch` | who looks on |
+//! | `purge` | what ended long ago goes |
 
 mod clock;
 mod command;
@@ -31,6 +32,8 @@ mod hub;
 mod id;
 mod lanes;
 mod live;
+mod log_watch;
+mod purge;
 mod restore;
 mod run;
 mod settings;
@@ -57,12 +60,16 @@ use crate::attempt::{Executor, Inbox};
 
 pub use command::{EngineError, Key, Submitted, Taken};
 pub use lanes::{LaneSettings, LaneState};
+pub use log_watch::{LogLines, LogWatch};
 pub use settings::Settings;
 pub use watch::{Gap, Watch};
 
 use command::Command;
 use hub::Hub;
 use run::Loop;
+
+/// Names of settings that [`Engine::keep_setting`] keeps, in the store.
+pub const CONFIG: &str = "config.";
 
 /// A running engine. Cheap to clone; the engine ends with [`Engine::stop`], not with its handles.
 #[derive(Clone)]
@@ -267,6 +274,19 @@ impl Engine {
         Watch::begin(self.store.clone(), self.hub.clone(), id.clone(), after).await
     }
 
+    /// Follows a workflow's log lines behind `after` (0: from the oldest that is kept).
+    ///
+    /// # Errors
+    /// [`Gap::NotFound`], or that the store cannot be read.
+    pub async fn watch_logs(&self, id: &WorkflowId, after: u64) -> Result<LogWatch, Gap> {
+        LogWatch::begin(self.store.clone(), self.hub.clone(), id.clone(), after).await
+    }
+
+    /// Done when the engine takes nothing any more, because it stops or its loop has ended. Cancel safe.
+    pub async fn stopped(&self) {
+        self.commands.closed().await;
+    }
+
     /// Stops or lets go on: while paused no task starts and no workflow is taken; what runs goes on. Durable.
     ///
     /// # Errors
@@ -282,6 +302,24 @@ impl Engine {
     pub async fn set_lane(&self, name: &str, settings: LaneSettings) -> Result<(), EngineError> {
         let name = name.to_owned();
         self.ask(|reply| Command::SetLane { name, settings, reply }).await
+    }
+
+    /// Forgets a lane. Durable.
+    ///
+    /// # Errors
+    /// [`EngineError::NoLane`], [`EngineError::LaneInUse`], or that the engine is stopping.
+    pub async fn delete_lane(&self, name: &str) -> Result<(), EngineError> {
+        let name = name.to_owned();
+        self.ask(|reply| Command::DeleteLane { name, reply }).await
+    }
+
+    /// Keeps a setting that only its user understands, or forgets it; [`Store::settings`] has it under `config.<name>`. Durable.
+    ///
+    /// # Errors
+    /// That the engine is stopping.
+    pub async fn keep_setting(&self, name: &str, value: Option<bytes::Bytes>) -> Result<(), EngineError> {
+        let name = format!("{CONFIG}{name}");
+        self.ask(|reply| Command::KeepSetting { name, value, reply }).await
     }
 
     /// Every lane, by name.

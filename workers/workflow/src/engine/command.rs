@@ -43,6 +43,21 @@ pub(super) enum Command {
         settings: LaneSettings,
         reply: Reply<()>,
     },
+    DeleteLane {
+        name: String,
+        reply: Reply<()>,
+    },
+    KeepSetting {
+        name: String,
+        value: Option<Bytes>,
+        reply: Reply<()>,
+    },
+    /// Deletes those of the workflows that ended before `before`; answers how many.
+    Purge {
+        ids: Vec<workflow_store::WorkflowId>,
+        before: workflow_machine::Millis,
+        reply: Reply<usize>,
+    },
     Lanes {
         reply: Reply<Vec<LaneState>>,
     },
@@ -67,6 +82,8 @@ pub struct Submitted {
     pub id: WorkflowId,
     /// It was taken before, under the same key.
     pub replayed: bool,
+    /// When it was taken, in Unix ms.
+    pub at: workflow_machine::Millis,
 }
 
 /// What a workflow is after it was told something.
@@ -104,6 +121,19 @@ pub enum EngineError {
     /// The workflow does not take that now.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// There is no such lane.
+    #[error("there is no lane {0}")]
+    NoLane(String),
+    /// The lane is needed.
+    #[error("lane {name} is in use: {waiting} tasks wait in it and {running} run; pause or empty it first")]
+    LaneInUse {
+        /// Its name.
+        name: String,
+        /// Tasks that wait for a slot.
+        waiting: usize,
+        /// Attempts that hold one.
+        running: usize,
+    },
     /// Nothing new is taken while the engine is paused.
     #[error("the engine is paused and takes no workflow; ask an administrator to resume it")]
     Paused,

@@ -11,6 +11,8 @@ use std::{
 use prost::Message;
 use workflow_machine::{Millis, WorkflowId, limits::DEFAULT_LANE};
 
+use super::command::EngineError;
+
 /// What a lane allows. Kept in the store as protobuf.
 #[derive(Clone, PartialEq, Message)]
 pub struct LaneSettings {
@@ -76,6 +78,8 @@ struct Lane {
     next_us: u64,
     ended: u64,
     failed: u64,
+    /// Nobody knows it any more; its place is free.
+    removed: bool,
 }
 
 /// All lanes. The first is the default lane.
@@ -105,11 +109,12 @@ impl Lanes {
         if let Some(key) = self.by_name.get(name) {
             return *key;
         }
-        if self.lanes.len() >= self.max {
+        let free = self.lanes.iter().position(|lane| lane.removed);
+        if free.is_none() && self.lanes.len() >= self.max {
             return LaneKey(0);
         }
-        let key = LaneKey(self.lanes.len());
-        self.lanes.push(Lane {
+        let key = LaneKey(free.unwrap_or(self.lanes.len()));
+        let lane = Lane {
             name: name.to_owned(),
             settings: self.default.clone(),
             queues: BTreeMap::new(),
@@ -118,14 +123,32 @@ impl Lanes {
             next_us: 0,
             ended: 0,
             failed: 0,
-        });
+            removed: false,
+        };
+        match self.lanes.get_mut(key.0) {
+            Some(place) => *place = lane,
+            None => self.lanes.push(lane),
+        }
         self.by_name.insert(name.to_owned(), key);
         key
     }
 
     /// Whether there is a lane of that name, or room for it.
     pub(super) fn has_room_for(&self, name: &str) -> bool {
-        self.by_name.contains_key(name) || self.lanes.len() < self.max
+        self.by_name.contains_key(name) || self.by_name.len() < self.max
+    }
+
+    /// Forgets a lane that nobody needs.
+    pub(super) fn remove(&mut self, name: &str) -> Result<(), EngineError> {
+        let key = *self.by_name.get(name).ok_or_else(|| EngineError::NoLane(name.to_owned()))?;
+        let lane = &mut self.lanes[key.0];
+        if key.0 == 0 || lane.waiting > 0 || lane.running > 0 {
+            let (waiting, running) = (lane.waiting, lane.running);
+            return Err(EngineError::LaneInUse { name: name.to_owned(), waiting, running });
+        }
+        lane.removed = true;
+        self.by_name.remove(name);
+        Ok(())
     }
 
     pub(super) fn set(&mut self, name: &str, settings: LaneSettings) {
@@ -220,7 +243,7 @@ impl Lanes {
             ended: lane.ended,
             failed: lane.failed,
         };
-        let mut states: Vec<_> = self.lanes.iter().map(state).collect();
+        let mut states: Vec<_> = self.lanes.iter().filter(|lane| !lane.removed).map(state).collect();
         states.sort_by(|a, b| a.name.cmp(&b.name));
         states
     }
@@ -303,6 +326,22 @@ mod tests {
         assert_eq!(lanes.due(now), Some(now + 100));
         assert!(take(&mut lanes, now + 100).is_some());
         assert!(take(&mut lanes, now + 100).is_none());
+    }
+
+    #[test]
+    fn a_lane_that_nobody_needs_goes_and_leaves_its_place() {
+        let mut lanes = Lanes::new(LaneSettings::DEFAULT, 2);
+        wait(&mut lanes, "a", 0, "t");
+        assert!(matches!(lanes.remove("a"), Err(EngineError::LaneInUse { waiting: 1, .. })));
+        assert!(take(&mut lanes, 0).is_some());
+        let key = lanes.of("a");
+        lanes.end(key, false);
+        lanes.remove("a").unwrap();
+        assert!(matches!(lanes.remove("a"), Err(EngineError::NoLane(_))));
+        assert!(matches!(lanes.remove("default"), Err(EngineError::LaneInUse { .. })));
+        wait(&mut lanes, "b", 0, "t");
+        let names: Vec<_> = lanes.states().into_iter().map(|lane| lane.name).collect();
+        assert_eq!(names, ["b", "default"]);
     }
 
     #[test]

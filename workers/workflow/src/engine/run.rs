@@ -194,6 +194,21 @@ impl Loop {
                 };
                 self.answer(&mut turn, reply, outcome);
             }
+            Command::DeleteLane { name, reply } => {
+                let outcome = self.lanes.remove(&name);
+                if outcome.is_ok() {
+                    turn.writes.push(Write::Setting { name: format!("{LANE}{name}"), value: None });
+                }
+                self.answer(&mut turn, reply, outcome);
+            }
+            Command::KeepSetting { name, value, reply } => {
+                turn.writes.push(Write::Setting { name, value });
+                self.answer(&mut turn, reply, Ok(()));
+            }
+            Command::Purge { ids, before, reply } => {
+                let purged = self.purge(&mut turn, ids, before);
+                self.answer(&mut turn, reply, purged);
+            }
             Command::Lanes { reply } => drop(reply.send(Ok(self.lanes.states()))),
             Command::Stop => {}
         }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque, hash_map::Entry};
 
 use bytes::Bytes;
 use prost::Message;
-use workflow_machine::{Spec, Work, Workflow, WorkflowId};
+use workflow_machine::{Millis, Spec, Work, Workflow, WorkflowId};
 use workflow_store::{Remembered, Space, WorkflowId as StoreId, Write};
 
 use super::{
@@ -25,6 +25,12 @@ const FUNCTION_LANE: &str = "functions";
 struct Answered {
     #[prost(string, repeated, tag = "1")]
     ids: Vec<String>,
+    /// Positions of those whose identifier was taken by others.
+    #[prost(uint32, repeated, tag = "2")]
+    taken: Vec<u32>,
+    /// When it was answered.
+    #[prost(uint64, tag = "3")]
+    at: Millis,
 }
 
 /// Keys whose submission is not durable yet. The others are in the store.
@@ -65,7 +71,7 @@ impl Loop {
         key: Option<Key>,
         reply: Reply<Answer>,
     ) {
-        let outcome = match self.replay(key.as_ref()) {
+        let outcome = match self.replay(&submissions, key.as_ref()) {
             Ok(Some(answer)) => {
                 self.counted.replayed += 1;
                 Ok(answer)
@@ -82,7 +88,7 @@ impl Loop {
     }
 
     /// What was answered under the key.
-    fn replay(&self, key: Option<&Key>) -> Result<Option<Answer>, EngineError> {
+    fn replay(&self, submissions: &[Submission], key: Option<&Key>) -> Result<Option<Answer>, EngineError> {
         let Some(key) = key else { return Ok(None) };
         let (hash, response) = match self.keys.by_key.get(&(key.scope.clone(), key.key.clone())) {
             Some(pending) => (pending.hash, pending.response.clone()),
@@ -96,11 +102,22 @@ impl Loop {
             return Err(EngineError::KeyReused);
         }
         let answered = Answered::decode(response).unwrap_or_default();
-        let answer = |id: String| match id.is_empty() {
-            true => Err(EngineError::NotFound),
-            false => Ok(Submitted { id: WorkflowId::from(id), replayed: true }),
+        let at = answered.at;
+        let answer = |(index, id): (usize, String)| {
+            if !id.is_empty() {
+                return Ok(Submitted { id: WorkflowId::from(id), replayed: true, at });
+            }
+            let Some(submission) = submissions.get(index) else { return Err(EngineError::NotFound) };
+            match &submission.id {
+                Some(id) if answered.taken.contains(&(index as u32)) => Err(EngineError::Exists(id.clone())),
+                // The same specification is wrong in the same way.
+                _ => match Workflow::submit(WorkflowId::new("none"), submission.spec.clone(), self.now) {
+                    Err(invalid) => Err(EngineError::Invalid(invalid)),
+                    Ok(_) => Err(EngineError::NotFound),
+                },
+            }
         };
-        Ok(Some(answered.ids.into_iter().map(answer).collect()))
+        Ok(Some(answered.ids.into_iter().enumerate().map(answer).collect()))
     }
 
     fn take(
@@ -125,7 +142,7 @@ impl Loop {
                 let id = workflow.id().clone();
                 self.counted.submitted += 1;
                 self.begin(turn, workflow, step);
-                Submitted { id, replayed: false }
+                Submitted { id, replayed: false, at: self.now }
             }));
         }
         if let Some(key) = key {
@@ -138,7 +155,14 @@ impl Loop {
         let id = |taken: &Result<Submitted, EngineError>| {
             taken.as_ref().map(|submitted| submitted.id.to_string()).unwrap_or_default()
         };
-        let response = Bytes::from(Answered { ids: answer.iter().map(id).collect() }.encode_to_vec());
+        let taken = answer.iter().enumerate();
+        let taken = taken.filter(|(_, taken)| matches!(taken, Err(EngineError::Exists(_))));
+        let answered = Answered {
+            ids: answer.iter().map(id).collect(),
+            taken: taken.map(|(index, _)| index as u32).collect(),
+            at: self.now,
+        };
+        let response = Bytes::from(answered.encode_to_vec());
         let commit = self.commits + 1;
         let expires_ms = self.now + self.settings.key_ttl_ms;
         turn.writes.push(Write::Idempotent {

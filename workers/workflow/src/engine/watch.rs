@@ -153,7 +153,7 @@ impl Watch {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Gap> {
     match tokio::task::spawn_blocking(read).await {
