@@ -2,11 +2,13 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`api`] | what the world calls |
 //! | [`attempt`] | what passes between engine and executors |
 //! | [`engine`] | the loop that owns every live workflow |
 //! | [`log`] | a line of a workflow's log |
 //! | [`spec`] | from a request to what the state machine runs, with everything that is wrong with it |
 
+pub mod api;
 pub mod attempt;
 pub mod engine;
 pub mod log;

@@ -1,6 +1,6 @@
 //! What lists show of a workflow, as the store keeps it.
 
-use workflow_machine::{Status, Workflow, WorkflowDetail};
+use workflow_machine::{SagaState, Status, Workflow, WorkflowDetail};
 use workflow_store::{Parent, Status as StoredStatus, Summary, TaskCounts, WorkflowId as StoreId};
 
 use crate::spec::SAGA_ATTRIBUTE;
@@ -15,7 +15,7 @@ pub(super) fn of(workflow: &Workflow, id: StoreId, tasks: TaskCounts) -> Summary
         id,
         name: spec.name.clone(),
         status: status(workflow.status()),
-        detail: detail(workflow.detail()),
+        detail: detail(workflow),
         created_ms: workflow.created_at(),
         updated_ms: workflow.updated_at(),
         started_ms: workflow.started_at().unwrap_or(0),
@@ -55,8 +55,17 @@ fn status(status: Status) -> StoredStatus {
 }
 
 /// Numbers of the finer states in the store: those of `goclaw.v1.WorkflowDetail`, 0 where the status says it all.
-pub(super) fn detail(detail: WorkflowDetail) -> u8 {
-    match detail {
+fn detail(workflow: &Workflow) -> u8 {
+    // Of a saga that ended badly it counts what became of what it had done.
+    if workflow.spec().attributes.contains_key(SAGA_ATTRIBUTE.0) && workflow.status().is_terminal() {
+        return match workflow.saga_state() {
+            SagaState::PendingCompensation => 5,
+            SagaState::Compensated => 6,
+            SagaState::CompensationFailed => 7,
+            _ => 0,
+        };
+    }
+    match workflow.detail() {
         WorkflowDetail::Pending
         | WorkflowDetail::Running
         | WorkflowDetail::Completed

@@ -1,0 +1,149 @@
+//! What the world calls: the services of `goclaw.v1` over one [`Engine`].
+//!
+//! | module | what |
+//! |---|---|
+//! | [`status`] | the one table from errors to gRPC and HTTP |
+//! | [`workflow`] | submit, list, look, cancel |
+//! | [`streaming`] | watch a workflow, its tasks, its log |
+//! | [`batch`] | many workflows at once |
+//! | [`saga`] | workflows that are undone when they fail |
+//! | [`signal`] | word to running tasks |
+//! | `caller` | who calls, and what comes in headers |
+//! | `page` | page sizes and opaque tokens |
+//! | `shown` | workflows and tasks as the wire has them |
+
+pub mod batch;
+mod caller;
+mod page;
+pub mod saga;
+mod shown;
+pub mod signal;
+pub mod status;
+pub mod streaming;
+pub mod workflow;
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use switchboard_backend::Backend;
+use switchboard_proto::goclaw::v1::{
+    batch_service_server::BatchServiceServer, saga_service_server::SagaServiceServer,
+    signal_service_server::SignalServiceServer, streaming_service_server::StreamingServiceServer,
+    workflow_service_server::WorkflowServiceServer,
+};
+use tonic::service::{Routes, RoutesBuilder};
+use workflow_machine::WorkflowId;
+
+use crate::{
+    engine::{Engine, EngineError},
+    spec,
+};
+use status::Problem;
+
+/// Largest message that a service takes, in bytes: that of the origin.
+pub const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+/// A service with the limit of what it takes. What it sends has none here: clients say what they take.
+macro_rules! limited {
+    ($server:ident, $api:expr) => {
+        $server::new($api).max_decoding_message_size(MAX_REQUEST_BYTES)
+    };
+}
+
+/// What an operator may set of the API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// What submissions are held to.
+    pub spec: spec::Settings,
+    /// Items of a batch; at most 1,000.
+    pub max_batch: usize,
+    /// How long a message may wait for a slow reader of a stream before the stream is closed.
+    pub slow_consumer_grace: Duration,
+    /// How long a stream may be silent before a heartbeat.
+    pub heartbeat: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            spec: spec::Settings::default(),
+            max_batch: 100,
+            slow_consumer_grace: Duration::from_secs(5),
+            // Below the idle limits of proxies and NAT boxes, the shortest of which are 30 s.
+            heartbeat: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What every service works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    pub(crate) engine: Engine,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: RwLock<Arc<Settings>>,
+}
+
+impl Api {
+    /// An API over the engine, with what an operator had set and kept.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn start(engine: Engine, settings: Settings) -> Result<Self, EngineError> {
+        Ok(Self { engine, shared: Arc::new(Shared { settings: RwLock::new(Arc::new(settings)) }) })
+    }
+
+    /// What counts now.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.shared.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// All services of the API. Without those of external workers and of schedules.
+#[derive(Clone)]
+pub struct Services {
+    api: Api,
+}
+
+impl Services {
+    /// The services of an API.
+    pub fn new(api: Api) -> Self {
+        Self { api }
+    }
+
+    /// Has the backend serve them.
+    pub fn add_to(self, backend: Backend) -> Backend {
+        let api = self.api;
+        backend
+            .add_service(limited!(WorkflowServiceServer, api.clone()))
+            .add_service(limited!(StreamingServiceServer, api.clone()))
+            .add_service(limited!(BatchServiceServer, api.clone()))
+            .add_service(limited!(SagaServiceServer, api.clone()))
+            .add_service(limited!(SignalServiceServer, api))
+    }
+
+    /// The same for a server of tonic.
+    pub fn routes(self) -> Routes {
+        let api = self.api;
+        let mut routes = RoutesBuilder::default();
+        routes.add_service(limited!(WorkflowServiceServer, api.clone()));
+        routes.add_service(limited!(StreamingServiceServer, api.clone()));
+        routes.add_service(limited!(BatchServiceServer, api.clone()));
+        routes.add_service(limited!(SagaServiceServer, api.clone()));
+        routes.add_service(limited!(SignalServiceServer, api));
+        routes.routes()
+    }
+}
+
+/// The identifier that a field of the request names.
+pub(crate) fn workflow_id(text: &str, field: &str) -> Result<WorkflowId, Problem> {
+    if text.is_empty() {
+        return Err(Problem::invalid(field, "is empty; name a workflow"));
+    }
+    // What no workflow can be called is not found, as what is none.
+    Ok(WorkflowId::new(text))
+}
