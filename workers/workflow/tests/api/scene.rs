@@ -108,15 +108,10 @@ impl Scene {
     pub(crate) async fn with(store: Arc<dyn Store>, settings: Settings) -> Self {
         let held = Held::default();
         let (kept, runtime) = (held.clone(), Handle::current());
-        let started = tokio::task::spawn_blocking(move || {
-            let mut reports = None;
-            let engine = Engine::start(store, engine::Settings::default(), |given| {
-                reports = Some(given.clone());
-                Arc::new(Script { reports: given, runtime, held: kept })
-            });
-            (engine.unwrap(), reports.unwrap())
-        });
-        let (engine, reports) = started.await.unwrap();
+        let (reports, inbox) = Reports::channel();
+        let script = Arc::new(Script { reports: reports.clone(), runtime, held: kept });
+        let start = move || Engine::start(store, engine::Settings::default(), script, inbox);
+        let engine = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let api = Api::start(engine.clone(), settings).await.unwrap();
