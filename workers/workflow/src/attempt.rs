@@ -8,6 +8,8 @@
 //! An attempt may be made more than once: after a crash it is asked for again, with the same idempotency key. Only a
 //! report with the epoch that counts is taken, and only one.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use workflow_machine::{Millis, Run, SignalKind, TaskError, WorkflowId};
@@ -25,6 +27,17 @@ pub struct Attempt {
     pub owner: String,
     /// Unix ms when the engine asked, on the engine's clock; `run.deadline` is on the same.
     pub now: Millis,
+    /// What people call the workflow.
+    pub workflow_name: String,
+    /// The task's metadata, for workers that pull; nobody else reads it.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Attempt {
+    /// Its name.
+    pub fn id(&self) -> AttemptId {
+        AttemptId { workflow: self.workflow.clone(), task: self.run.task.clone(), epoch: self.run.epoch }
+    }
 }
 
 /// Names an attempt.
@@ -89,6 +102,13 @@ pub enum Report {
     },
 }
 
+/// What follows from a report that the engine has kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The attempt failed, and another one follows.
+    pub will_retry: bool,
+}
+
 /// Why a report was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untaken {
@@ -109,7 +129,7 @@ pub(crate) struct Reported {
     pub(crate) attempt: AttemptId,
     pub(crate) report: Report,
     /// Answered when what followed is durable; `None` if nobody wants to know.
-    pub(crate) answer: Option<oneshot::Sender<Result<(), Untaken>>>,
+    pub(crate) answer: Option<oneshot::Sender<Result<Kept, Untaken>>>,
 }
 
 /// The way back into the engine. Cheap to clone; bounded, so a report waits while the engine is behind.
@@ -138,7 +158,7 @@ impl Reports {
     ///
     /// # Errors
     /// [`Untaken`] says why it does not count.
-    pub async fn report(&self, attempt: AttemptId, report: Report) -> Result<(), Untaken> {
+    pub async fn report(&self, attempt: AttemptId, report: Report) -> Result<Kept, Untaken> {
         let (answer, kept) = oneshot::channel();
         let reported = Reported { attempt, report, answer: Some(answer) };
         self.sender.send(reported).await.map_err(|_| Untaken::Closed)?;
@@ -152,5 +172,13 @@ impl Reports {
     pub async fn send(&self, attempt: AttemptId, report: Report) -> Result<(), Untaken> {
         let reported = Reported { attempt, report, answer: None };
         self.sender.send(reported).await.map_err(|_| Untaken::Closed)
+    }
+
+    /// Reports only if there is plenty of room: for what may get lost, progress and lines of the log. Says whether it did.
+    ///
+    /// A quarter of the queue is kept for what must not get lost, so that a task that talks much holds up nobody.
+    pub fn offer(&self, attempt: AttemptId, report: Report) -> bool {
+        let room = self.sender.capacity() > self.sender.max_capacity() / 4;
+        room && self.sender.try_send(Reported { attempt, report, answer: None }).is_ok()
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::mpsc;
-use workflow_machine::{Input, Millis, Refusal, Workflow, WorkflowId};
+use workflow_machine::{Input, Millis, Refusal, TaskDetail, Workflow, WorkflowId};
 use workflow_store::{Committer, Store, Write};
 
 use super::{
@@ -27,7 +27,7 @@ use super::{
     timers::Timers,
     turn::{Effect, Turn},
 };
-use crate::attempt::{Executor, Report, Reported, Untaken};
+use crate::attempt::{AttemptId, Executor, Kept, Report, Reported, Untaken};
 
 /// Commands and reports that are taken between two looks at the timers.
 const TAKEN_AT_ONCE: usize = 256;
@@ -269,14 +269,14 @@ impl Loop {
             Report::Log { at, level, message, fields } => {
                 let taken = self.log(&mut turn, &attempt, at, level, message, fields);
                 if let Some(answer) = answer {
-                    let _ = answer.send(taken);
+                    let _ = answer.send(taken.map(|()| Kept::default()));
                 }
                 return self.commit(turn);
             }
         };
         let known = self.live.contains_key(&attempt.workflow);
         let taken = match self.tell(&mut turn, &attempt.workflow, input) {
-            Ok(_) if known => Ok(()),
+            Ok(_) if known => Ok(Kept { will_retry: self.retries(&attempt) }),
             Ok(_) => Err(Untaken::NotRunning(attempt.workflow)),
             Err(refusal) => {
                 if matches!(refusal, Refusal::Stale { .. }) {
@@ -292,6 +292,12 @@ impl Loop {
         }
         self.settle(&mut turn);
         self.commit(turn);
+    }
+
+    /// Whether the attempt has failed and another one follows.
+    fn retries(&self, attempt: &AttemptId) -> bool {
+        let task = self.live.get(&attempt.workflow).and_then(|live| live.workflow.task(&attempt.task));
+        task.is_some_and(|task| task.detail == TaskDetail::Retrying)
     }
 
     fn fire_timers(&mut self) {

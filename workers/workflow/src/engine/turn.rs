@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use prost::Message;
 use workflow_machine::{
-    Action, Event, Input, Outcome, Parent, Refusal, Spec, Status, Step, TaskError, Workflow, WorkflowId,
+    Action, Event, Input, Outcome, Parent, Refusal, Request, Spec, Status, Step, TaskError, Workflow,
+    WorkflowId,
 };
 use workflow_store::{Commit, Write};
 
@@ -121,12 +122,21 @@ impl Loop {
                 live.hold(run.task.clone(), lane);
                 self.lanes.begin(lane, now);
                 let spec = live.workflow.spec();
+                // Nobody but a worker that pulls gets to see it.
+                let metadata = match run.request {
+                    Request::Function(_) => {
+                        live.workflow.task_spec(&run.task).map(|task| task.metadata.clone())
+                    }
+                    _ => None,
+                };
                 turn.effects.push(Effect::Run(Box::new(Attempt {
                     workflow: id.clone(),
                     run: *run,
                     request_id: spec.request_id.clone(),
                     owner: spec.owner.clone(),
                     now,
+                    workflow_name: spec.name.clone(),
+                    metadata: metadata.unwrap_or_default(),
                 })));
             }
             Action::Stop { task, epoch, grace_ms } => {

@@ -94,11 +94,11 @@ impl Scripted {
 
     pub(crate) async fn complete(&self, attempt: &Attempt, result: &str) -> Result<(), Untaken> {
         let result = Bytes::copy_from_slice(result.as_bytes());
-        self.reports.report(name(attempt), Report::Completed { result }).await
+        self.reports.report(name(attempt), Report::Completed { result }).await.map(|_| ())
     }
 
     pub(crate) async fn fail(&self, attempt: &Attempt, error: TaskError) -> Result<(), Untaken> {
-        self.reports.report(name(attempt), Report::Failed { error }).await
+        self.reports.report(name(attempt), Report::Failed { error }).await.map(|_| ())
     }
 
     pub(crate) async fn status(&self, id: &WorkflowId) -> Status {

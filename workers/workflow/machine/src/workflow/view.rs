@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::{Phase, Workflow};
 use crate::{
-    Millis, SagaState, Spec, Status, TaskDetail, TaskError, WorkflowDetail, WorkflowId, codes, unit::Unit,
+    Millis, SagaState, Spec, Status, TaskDetail, TaskError, TaskSpec, WorkflowDetail, WorkflowId, codes,
+    unit::Unit,
 };
 
 /// A task, or an item of one, as others see it.
@@ -180,6 +181,11 @@ impl Workflow {
     /// A task, or an item of one (`task[3]`).
     pub fn task(&self, task: &str) -> Option<TaskView<'_>> {
         self.unit(self.find(task)?).map(TaskView::new)
+    }
+
+    /// What a task, or the task of an item, was submitted as.
+    pub fn task_spec(&self, task: &str) -> Option<&TaskSpec> {
+        Some(self.plan.task(self.find(task)?.task))
     }
 
     /// The items of a task, in order; none before they are known.
