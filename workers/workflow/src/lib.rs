@@ -6,10 +6,12 @@
 //! | [`attempt`] | what passes between engine and executors |
 //! | [`engine`] | the loop that owns every live workflow |
 //! | [`log`] | a line of a workflow's log |
+//! | [`executor`] | makes attempts: calls, HTTP requests, work for external workers |
 //! | [`spec`] | from a request to what the state machine runs, with everything that is wrong with it |
 
 pub mod api;
 pub mod attempt;
 pub mod engine;
+pub mod executor;
 pub mod log;
 pub mod spec;
