@@ -147,3 +147,6 @@ pub(crate) fn workflow_id(text: &str, field: &str) -> Result<WorkflowId, Problem
     // What no workflow can be called is not found, as what is none.
     Ok(WorkflowId::new(text))
 }
+//! What the world calls: the services of `goclaw.v1`.
+
+pub mod worker;
