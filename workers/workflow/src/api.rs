@@ -8,6 +8,7 @@
 //! | [`batch`] | many workflows at once |
 //! | [`saga`] | workflows that are undone when they fail |
 //! | [`signal`] | word to running tasks |
+//! | [`worker`] | external workers that pull |
 //! | `caller` | who calls, and what comes in headers |
 //! | `page` | page sizes and opaque tokens |
 //! | `shown` | workflows and tasks as the wire has them |
@@ -20,6 +21,7 @@ mod shown;
 pub mod signal;
 pub mod status;
 pub mod streaming;
+pub mod worker;
 pub mod workflow;
 
 use std::{
@@ -147,6 +149,3 @@ pub(crate) fn workflow_id(text: &str, field: &str) -> Result<WorkflowId, Problem
     // What no workflow can be called is not found, as what is none.
     Ok(WorkflowId::new(text))
 }
-//! What the world calls: the services of `goclaw.v1`.
-
-pub mod worker;
