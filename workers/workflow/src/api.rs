@@ -9,12 +9,19 @@
 //! | [`saga`] | workflows that are undone when they fail |
 //! | [`signal`] | word to running tasks |
 //! | [`worker`] | external workers that pull |
+//! | [`control`] | pause, retry, signal one workflow; its history |
+//! | [`admin`], [`operator`] | the engine itself, its lanes, workflows by the thousand |
 //! | `caller` | who calls, and what comes in headers |
 //! | `page` | page sizes and opaque tokens |
+//! | `lane_rates` | what lanes did over the last minute |
 //! | `shown` | workflows and tasks as the wire has them |
 
+pub mod admin;
 pub mod batch;
 mod caller;
+pub mod control;
+mod lane_rates;
+pub mod operator;
 mod page;
 pub mod saga;
 mod shown;
@@ -31,8 +38,10 @@ use std::{
 
 use switchboard_backend::Backend;
 use switchboard_proto::goclaw::v1::{
-    batch_service_server::BatchServiceServer, saga_service_server::SagaServiceServer,
+    admin_service_server::AdminServiceServer, batch_service_server::BatchServiceServer,
+    operator_service_server::OperatorServiceServer, saga_service_server::SagaServiceServer,
     signal_service_server::SignalServiceServer, streaming_service_server::StreamingServiceServer,
+    workflow_control_service_server::WorkflowControlServiceServer,
     workflow_service_server::WorkflowServiceServer,
 };
 use tonic::service::{Routes, RoutesBuilder};
@@ -42,6 +51,7 @@ use crate::{
     engine::{Engine, EngineError},
     spec,
 };
+use lane_rates::LaneRates;
 use status::Problem;
 
 /// Largest message that a service takes, in bytes: that of the origin.
@@ -88,6 +98,9 @@ pub struct Api {
 
 struct Shared {
     settings: RwLock<Arc<Settings>>,
+    /// Unix ms.
+    started_ms: u64,
+    lane_rates: LaneRates,
 }
 
 impl Api {
@@ -95,13 +108,27 @@ impl Api {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn start(engine: Engine, settings: Settings) -> Result<Self, EngineError> {
-        Ok(Self { engine, shared: Arc::new(Shared { settings: RwLock::new(Arc::new(settings)) }) })
+    pub async fn start(engine: Engine, mut settings: Settings) -> Result<Self, EngineError> {
+        let kept = engine.from_store(|store| store.settings()).await?;
+        admin::restore(&mut settings, kept);
+        let shared = Shared {
+            settings: RwLock::new(Arc::new(settings)),
+            started_ms: admin::now_ms(),
+            lane_rates: LaneRates::default(),
+        };
+        let api = Self { engine, shared: Arc::new(shared) };
+        tokio::spawn(admin::sample_lanes(api.clone()));
+        Ok(api)
     }
 
     /// What counts now.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.shared.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets these count from now on.
+    fn set_settings(&self, settings: Settings) {
+        *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 }
 
@@ -125,7 +152,10 @@ impl Services {
             .add_service(limited!(StreamingServiceServer, api.clone()))
             .add_service(limited!(BatchServiceServer, api.clone()))
             .add_service(limited!(SagaServiceServer, api.clone()))
-            .add_service(limited!(SignalServiceServer, api))
+            .add_service(limited!(SignalServiceServer, api.clone()))
+            .add_service(limited!(WorkflowControlServiceServer, api.clone()))
+            .add_service(limited!(AdminServiceServer, api.clone()))
+            .add_service(limited!(OperatorServiceServer, api))
     }
 
     /// The same for a server of tonic.
@@ -136,7 +166,11 @@ impl Services {
         routes.add_service(limited!(StreamingServiceServer, api.clone()));
         routes.add_service(limited!(BatchServiceServer, api.clone()));
         routes.add_service(limited!(SagaServiceServer, api.clone()));
-        routes.add_service(limited!(SignalServiceServer, api));
+        routes
+            .add_service(limited!(SignalServiceServer, api.clone()))
+            .add_service(limited!(WorkflowControlServiceServer, api.clone()))
+            .add_service(limited!(AdminServiceServer, api.clone()))
+            .add_service(limited!(OperatorServiceServer, api));
         routes.routes()
     }
 }

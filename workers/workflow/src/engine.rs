@@ -287,6 +287,11 @@ impl Engine {
         self.commands.closed().await;
     }
 
+    /// Whether the engine takes nothing any more.
+    pub fn is_stopped(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     /// Stops or lets go on: while paused no task starts and no workflow is taken; what runs goes on. Durable.
     ///
     /// # Errors

@@ -118,6 +118,20 @@ impl Submission {
     }
 }
 
+/// Writes a value that is no part of a submission as JSON text.
+pub(crate) fn json_of_value(value: &prost_types::Value, field: &str) -> Result<Bytes, Invalid> {
+    let mut violations = Violations::default();
+    let json = json::of_value(value, &mut violations, At::REQUEST.field(field));
+    if violations.is_empty() { Ok(json) } else { Err(violations.into_invalid()) }
+}
+
+/// Takes JSON text that is no part of a submission.
+pub(crate) fn json_of_text(text: Vec<u8>, field: &str) -> Result<Bytes, Invalid> {
+    let mut violations = Violations::default();
+    let json = json::of_text(text, &mut violations, At::REQUEST.field(field));
+    if violations.is_empty() { Ok(json) } else { Err(violations.into_invalid()) }
+}
+
 /// Names the fields of a [`Spec`] as the request does.
 pub fn in_words_of_request(mut invalid: Invalid) -> Invalid {
     for violation in &mut invalid.violations {

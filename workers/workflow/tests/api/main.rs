@@ -4,7 +4,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its scene has failed")]
 
+mod admin;
+mod batch;
+mod control;
 mod logs;
+mod operator;
+mod saga;
 mod scene;
+mod signal;
 mod watch;
 mod workflow;
