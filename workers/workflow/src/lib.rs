@@ -8,6 +8,7 @@
 //! | [`log`] | a line of a workflow's log |
 //! | [`executor`] | makes attempts: calls, HTTP requests, work for external workers |
 //! | [`spec`] | from a request to what the state machine runs, with everything that is wrong with it |
+//! | [`worker`] | the process's parts, from their start to their ordered end |
 
 pub mod api;
 pub mod attempt;
@@ -15,3 +16,4 @@ pub mod engine;
 pub mod executor;
 pub mod log;
 pub mod spec;
+pub mod worker;
