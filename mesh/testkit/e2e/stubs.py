@@ -5,13 +5,16 @@ import pathlib
 import sys
 import tempfile
 
+import grpc_tools
 from grpc_tools import protoc
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 _folder = tempfile.TemporaryDirectory(prefix="switchboard-stubs-")
 _proto = ROOT / "proto"
-_arguments = ["protoc", f"-I{_proto}", f"--python_out={_folder.name}", f"--grpc_python_out={_folder.name}"]
+# Timestamps and the like come with the compiler.
+_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
+_arguments = ["protoc", f"-I{_proto}", f"-I{_known}", f"--python_out={_folder.name}", f"--grpc_python_out={_folder.name}"]
 # These are plain protos, so a client needs no other.
 _workflow = sorted(str(file.relative_to(_proto)) for file in _proto.glob("goclaw/v1/*.proto"))
 if protoc.main([*_arguments, "agent_platform.proto", *_workflow]) != 0:
