@@ -104,7 +104,7 @@ pub(super) fn number(count: impl TryInto<i32>) -> i32 {
 
 /// Share of the tasks that have ended, in percent.
 pub(super) fn progress(ended: usize, total: usize) -> i32 {
-    number(if total == 0 { 0 } else { ended * 100 / total })
+    number((ended * 100).checked_div(total).unwrap_or(0))
 }
 
 /// How far a workflow is, in percent.

@@ -104,8 +104,9 @@ impl Api {
                 None => set(&mut settings, name, value),
                 Some((lane, what)) => match lanes.get_mut(lane) {
                     None => Err(format!("there is no lane {:?}; create it first", shown(lane))),
-                    Some(lane_settings) => set_lane(lane_settings, what, value)
-                        .map(|()| drop(changed.insert(lane, lane_settings.clone()))),
+                    Some(lane_settings) => set_lane(lane_settings, what, value).map(|()| {
+                        changed.insert(lane, lane_settings.clone());
+                    }),
                 },
             };
             if let Err(reason) = outcome
