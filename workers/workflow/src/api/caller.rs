@@ -34,6 +34,8 @@ impl Caller {
     pub(super) fn admin<T>(request: &Request<T>) -> Result<Self, Problem> {
         let principal = request.extensions().get::<CallInfo>().and_then(CallInfo::principal);
         if principal.is_some_and(|principal| !principal.roles.iter().any(|role| &**role == ADMIN)) {
+            let Self { name: principal, request_id } = Self::of(request);
+            tracing::warn!(target: "audit", principal, request_id, "administration refused: not an admin");
             let message = "only principals with the role admin may call this; ask whoever keeps the tokens";
             return Err(Problem::new(Code::PermissionDenied, "ADMIN_ONLY", message));
         }
