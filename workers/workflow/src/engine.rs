@@ -64,6 +64,8 @@ pub use log_watch::{LogLines, LogWatch};
 pub use settings::Settings;
 pub use watch::{Gap, Watch};
 
+pub(crate) use submit::name_item;
+
 use command::Command;
 use hub::Hub;
 use run::Loop;
@@ -174,8 +176,9 @@ impl Engine {
 
     /// Takes workflows, and answers when they are durable: one result each, in their order.
     ///
-    /// With `atomic` either all are taken or none, and the error is that of the first that cannot be. Once begun it goes on
-    /// though the future is dropped.
+    /// With `atomic` either all are taken or none, and the error is that of the first that cannot be, but
+    /// [`EngineError::Invalid`] is that of all, with fields such as `workflows[2].name`. Once begun it goes on though the
+    /// future is dropped.
     ///
     /// # Errors
     /// What concerns all of them: the key was used for something else, the engine is paused, full or stopping.

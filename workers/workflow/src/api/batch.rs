@@ -11,7 +11,7 @@ use switchboard_proto::goclaw::v1::{
 };
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
-use workflow_machine::{Input, Invalid, MAX_VIOLATIONS, Refusal, Violation, Workflow, WorkflowId};
+use workflow_machine::{Input, Invalid, Refusal, Workflow, WorkflowId};
 
 use super::{
     Api,
@@ -23,7 +23,7 @@ use super::{
     workflow_id,
 };
 use crate::{
-    engine::EngineError,
+    engine::{EngineError, name_item},
     spec::{Submission, in_words_of_request},
 };
 
@@ -107,22 +107,21 @@ fn all_invalid(items: &[Result<Submission, Invalid>]) -> Invalid {
                 Err(invalid) => in_words_of_request(invalid),
             },
         };
-        let named = invalid.violations.into_iter().map(|violation| Violation {
-            field: format!("workflows[{index}].{}", violation.field),
-            reason: violation.reason,
-        });
-        violations.extend(named);
-    }
-    // Every bad item is named, if need be by one violation only.
-    if violations.len() > MAX_VIOLATIONS {
-        let mut last = String::new();
-        violations.retain(|violation| {
-            let item = violation.field.split(']').next().unwrap_or_default().to_owned();
-            std::mem::replace(&mut last, item.clone()) != item
-        });
-        violations.truncate(MAX_VIOLATIONS);
+        name_item(&mut violations, index, invalid);
     }
     Invalid { violations }
+}
+
+/// Digest of a batch. Bad items count, too: the whole answer is repeated.
+fn hash_of(items: &[Result<Submission, Invalid>], atomic: bool) -> [u8; 32] {
+    let hashes = items.iter().map(|item| match item {
+        Ok(submission) => hash(submission),
+        Err(invalid) => digest(&[b"invalid", invalid.to_string().as_bytes()]),
+    });
+    let hashes: Vec<[u8; 32]> = hashes.collect();
+    let mut parts: Vec<&[u8]> = vec![if atomic { b"atomic" } else { b"each" }];
+    parts.extend(hashes.iter().map(|hash| hash.as_slice()));
+    digest(&parts)
 }
 
 /// Entries of a page from `begin` on, until it is full, and where the next page begins.
@@ -185,39 +184,30 @@ impl BatchService for Api {
         self.check_size("workflows", request.workflows.len())?;
         let key = if request.idempotency_key.is_empty() { header } else { request.idempotency_key };
         let settings = self.settings();
-        let mut items: Vec<Result<Submission, Invalid>> =
+        let items: Vec<Result<Submission, Invalid>> =
             request.workflows.into_iter().map(|item| Submission::read(item, &settings.spec)).collect();
         if request.atomic && items.iter().any(Result::is_err) {
             return Err(Problem::from(all_invalid(&items)).into());
         }
-        // Bad items count, too: the whole answer is repeated.
-        let hashes = items.iter().map(|item| match item {
-            Ok(submission) => hash(submission),
-            Err(invalid) => digest(&[b"invalid", invalid.to_string().as_bytes()]),
-        });
-        let hashes: Vec<[u8; 32]> = hashes.collect();
-        let mut parts: Vec<&[u8]> = vec![if request.atomic { b"atomic" } else { b"each" }];
-        parts.extend(hashes.iter().map(|hash| hash.as_slice()));
-        let key = caller.key("SubmitWorkflows", &key, digest(&parts))?;
-
-        let mut good = Vec::with_capacity(items.len());
-        for submission in items.iter_mut().flatten() {
-            caller.sign(submission);
-            good.push(submission.clone());
-        }
-        // One commit, in the order of the request: atomic and ordered are how it is done anyway.
-        let taken = match self.engine.submit(good, request.atomic, key).await {
-            Ok(taken) => taken,
-            Err(EngineError::Invalid(_)) if request.atomic => {
-                return Err(Problem::from(all_invalid(&items)).into());
-            }
-            Err(error) => return Err(Problem::from(error).into()),
+        let key = match key.is_empty() {
+            true => None,
+            false => caller.key("SubmitWorkflows", &key, hash_of(&items, request.atomic))?,
         };
+        let mut good = Vec::with_capacity(items.len());
+        let items = items.into_iter().map(|item| {
+            item.map(|mut submission| {
+                caller.sign(&mut submission);
+                good.push(submission);
+            })
+        });
+        let items: Vec<Result<(), Invalid>> = items.collect();
+        // One commit, in the order of the request: atomic and ordered are how it is done anyway.
+        let taken = self.engine.submit(good, request.atomic, key).await.map_err(Problem::from)?;
         let before = taken.iter().flatten().any(|submitted| submitted.replayed);
         let mut taken = taken.into_iter();
         let results = items.into_iter().enumerate().map(|(index, item)| {
             let outcome = match item {
-                Ok(_) => taken.next().unwrap_or(Err(EngineError::NotFound)).map_err(Problem::from),
+                Ok(()) => taken.next().unwrap_or(Err(EngineError::NotFound)).map_err(Problem::from),
                 Err(invalid) => Err(Problem::from(invalid)),
             };
             let (id, error) = match outcome {

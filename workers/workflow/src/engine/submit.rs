@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque, hash_map::Entry};
 
 use bytes::Bytes;
 use prost::Message;
-use workflow_machine::{Millis, Spec, Work, Workflow, WorkflowId};
+use workflow_machine::{Invalid, MAX_VIOLATIONS, Millis, Spec, Violation, Work, Workflow, WorkflowId};
 use workflow_store::{Remembered, Space, WorkflowId as StoreId, Write};
 
 use super::{
@@ -129,12 +129,16 @@ impl Loop {
     ) -> Result<Answer, EngineError> {
         self.has_room(&submissions)?;
         let mut ready = Vec::with_capacity(submissions.len());
-        for submission in submissions {
-            let made = self.make(submission, &ready);
-            if atomic && let Err(error) = made {
-                return Err(error);
+        let mut violations = Vec::new();
+        for (index, submission) in submissions.into_iter().enumerate() {
+            match self.make(submission, &ready) {
+                Err(EngineError::Invalid(invalid)) if atomic => name_item(&mut violations, index, invalid),
+                Err(error) if atomic => return Err(error),
+                made => ready.push(made),
             }
-            ready.push(made);
+        }
+        if !violations.is_empty() {
+            return Err(EngineError::Invalid(Invalid { violations }));
         }
         let mut answer = Vec::with_capacity(ready.len());
         for made in ready {
@@ -232,6 +236,16 @@ impl Loop {
         set_function_lane(&mut spec);
         Workflow::submit(id, spec, self.now).map_err(EngineError::Invalid)
     }
+}
+
+/// Adds what is wrong with an item of a batch, so that every bad item is named: by all that is wrong with it while there is
+/// room, then by one thing.
+pub(crate) fn name_item(violations: &mut Vec<Violation>, index: usize, invalid: Invalid) {
+    let room = MAX_VIOLATIONS.saturating_sub(violations.len()).max(1);
+    violations.extend(invalid.violations.into_iter().take(room).map(|violation| Violation {
+        field: format!("workflows[{index}].{}", violation.field),
+        reason: violation.reason,
+    }));
 }
 
 fn set_function_lane(spec: &mut Spec) {

@@ -36,6 +36,12 @@ async fn defect_1_an_atomic_batch_with_a_bad_item_leaves_nothing_behind() {
     assert_eq!((refused.code(), reason(&refused).0.as_str()), (Code::InvalidArgument, "VALIDATION_FAILED"));
     let fields = ["workflows[1].tasks[0].dependencies[0]", "workflows[3].tasks[0].dependencies[0]"];
     assert_eq!(wrong_fields(&refused), fields);
+    // What the request says wrongly, and what the graph has wrong, in one answer.
+    let urgent = SubmitWorkflowRequest { priority: 5_000, ..named("urgent") };
+    let request =
+        SubmitWorkflowsRequest { workflows: vec![bad(), urgent], atomic: true, ..Default::default() };
+    let refused = client(&scene).submit_workflows(request).await.unwrap_err();
+    assert_eq!(wrong_fields(&refused), ["workflows[0].tasks[0].dependencies[0]", "workflows[1].priority"]);
     assert_eq!(listed(&scene).await, [], "no cancelled leftovers");
 
     let taken = SubmitWorkflowRequest { workflow_id: "taken".to_owned(), ..named("first") };
