@@ -58,7 +58,7 @@ use workflow_store::{Committer, CommitterSettings, Count, Cursor, Filter, Page, 
 
 use crate::attempt::{Executor, Inbox};
 
-pub use command::{EngineError, Key, Submitted, Taken};
+pub use command::{EngineError, Key, Submitted, Taken, Told};
 pub use lanes::{LaneSettings, LaneState};
 pub use log_watch::{LogLines, LogWatch};
 pub use settings::Settings;
@@ -198,6 +198,15 @@ impl Engine {
     pub async fn tell(&self, id: &WorkflowId, input: Input) -> Result<Taken, EngineError> {
         let id = id.clone();
         self.ask(|reply| Command::Tell { id, input, reply }).await
+    }
+
+    /// The same, but once only however often it is asked to under the same key, also after a restart.
+    ///
+    /// # Errors
+    /// As [`Engine::tell`], and [`EngineError::KeyReused`]. What is refused is not kept: it may be tried again.
+    pub async fn tell_once(&self, id: &WorkflowId, input: Input, key: Key) -> Result<Told, EngineError> {
+        let id = id.clone();
+        self.ask(|reply| Command::TellOnce { id, input, key, reply }).await
     }
 
     /// Reads a workflow as it is on the disk, or will be at once: what was answered before is in it.

@@ -17,10 +17,12 @@ use workflow_store::WorkflowId as StoreId;
 use super::{
     Api,
     batch::fill,
+    caller::{self, Caller, digest},
     page::{self, Scope},
     shown,
     status::Problem,
     streaming::{Outgoing, outgoing},
+    workflow::replayed,
     workflow_id,
 };
 use crate::{
@@ -121,6 +123,8 @@ impl WorkflowControlService for Api {
         &self,
         request: Request<SignalWorkflowRequest>,
     ) -> Result<Response<SignalWorkflowResponse>, Status> {
+        let caller = Caller::of(&request);
+        let header = caller::key_header(request.metadata())?.to_owned();
         let SignalWorkflowRequest { workflow_id: id, name, payload } = request.into_inner();
         let id = workflow_id(&id, "workflow_id")?;
         if name.is_empty() || name.len() > 128 {
@@ -135,12 +139,20 @@ impl WorkflowControlService for Api {
                 spec::json_of_text(text, "input_json").map_err(Problem::from)?
             }
         };
+        let hash = digest(&[id.as_str().as_bytes(), name.as_bytes(), &payload]);
+        let key = caller.key("SignalWorkflow", &header, hash)?;
         let signal = Input::Signal { name: name.clone(), payload };
-        let taken = self.engine.tell(&id, signal).await.map_err(Problem::from)?;
+        let (seq, before) = match key {
+            None => (self.engine.tell(&id, signal).await.map_err(Problem::from)?.seq, false),
+            Some(key) => {
+                let told = self.engine.tell_once(&id, signal, key).await.map_err(Problem::from)?;
+                (told.seq, told.replayed)
+            }
+        };
         // A completion names the signal that brought it.
-        let read = self.events(&id, taken.seq.saturating_sub(OWN_EVENTS), OWN_EVENTS as usize).await?;
+        let read = self.events(&id, seq.saturating_sub(OWN_EVENTS), OWN_EVENTS as usize).await?;
         let received = read.events.iter().rfind(|event| {
-            event.seq <= taken.seq
+            event.seq <= seq
                 && matches!(&event.kind, Some(EventKind::SignalReceived(signal)) if signal.name == name)
         });
         let woken = received.and_then(|received| {
@@ -151,7 +163,7 @@ impl WorkflowControlService for Api {
                 _ => None,
             })
         });
-        Ok(Response::new(SignalWorkflowResponse { task_id: woken.unwrap_or_default() }))
+        Ok(replayed(SignalWorkflowResponse { task_id: woken.unwrap_or_default() }, before))
     }
 
     async fn get_history(

@@ -30,6 +30,12 @@ pub(super) enum Command {
         input: Input,
         reply: Reply<Taken>,
     },
+    TellOnce {
+        id: WorkflowId,
+        input: Input,
+        key: Key,
+        reply: Reply<Told>,
+    },
     Read {
         id: WorkflowId,
         read: Read,
@@ -97,6 +103,15 @@ pub struct Taken {
     pub seq: u64,
     /// Whether anything followed.
     pub changed: bool,
+}
+
+/// That a workflow was told something under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Sequence of its last event then.
+    pub seq: u64,
+    /// It was told before, under the same key.
+    pub replayed: bool,
 }
 
 /// Why the engine does not do what it was asked.

@@ -163,6 +163,10 @@ impl Loop {
                 let taken = self.tell_any(&mut turn, &id, input);
                 self.answer(&mut turn, reply, taken);
             }
+            Command::TellOnce { id, input, key, reply } => {
+                let told = self.tell_once(&mut turn, &id, input, key);
+                self.answer(&mut turn, reply, told);
+            }
             Command::Read { id, read } => {
                 let live = self.live.get(&id);
                 let then = read(live.map(|live| &live.workflow));
@@ -229,7 +233,12 @@ impl Loop {
     }
 
     /// Tells a workflow something that may have left memory.
-    fn tell_any(&mut self, turn: &mut Turn, id: &WorkflowId, input: Input) -> Result<Taken, EngineError> {
+    pub(super) fn tell_any(
+        &mut self,
+        turn: &mut Turn,
+        id: &WorkflowId,
+        input: Input,
+    ) -> Result<Taken, EngineError> {
         let mut fetched = false;
         if !self.live.contains_key(id) {
             let Some(workflow) = self.load(id)? else { return Err(EngineError::NotFound) };

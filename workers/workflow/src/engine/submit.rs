@@ -5,11 +5,11 @@ use std::collections::{HashMap, VecDeque, hash_map::Entry};
 
 use bytes::Bytes;
 use prost::Message;
-use workflow_machine::{Invalid, MAX_VIOLATIONS, Millis, Spec, Violation, Work, Workflow, WorkflowId};
+use workflow_machine::{Input, Invalid, MAX_VIOLATIONS, Millis, Spec, Violation, Work, Workflow, WorkflowId};
 use workflow_store::{Remembered, Space, WorkflowId as StoreId, Write};
 
 use super::{
-    command::{EngineError, Key, Reply, Submitted},
+    command::{EngineError, Key, Reply, Submitted, Told},
     restore,
     run::Loop,
     turn::{Effect, Turn},
@@ -31,6 +31,9 @@ struct Answered {
     /// When it was answered.
     #[prost(uint64, tag = "3")]
     at: Millis,
+    /// Of something that a workflow was told: the sequence that it had then.
+    #[prost(uint64, tag = "4")]
+    seq: u64,
 }
 
 /// Keys whose submission is not durable yet. The others are in the store.
@@ -90,17 +93,7 @@ impl Loop {
     /// What was answered under the key.
     fn replay(&self, submissions: &[Submission], key: Option<&Key>) -> Result<Option<Answer>, EngineError> {
         let Some(key) = key else { return Ok(None) };
-        let (hash, response) = match self.keys.by_key.get(&(key.scope.clone(), key.key.clone())) {
-            Some(pending) => (pending.hash, pending.response.clone()),
-            None => match self.store.idempotent(&key.scope, &key.key, self.now) {
-                Ok(Some(remembered)) => (remembered.hash, remembered.response),
-                Ok(None) => return Ok(None),
-                Err(error) => return Err(restore::unreadable(error)),
-            },
-        };
-        if hash != key.hash {
-            return Err(EngineError::KeyReused);
-        }
+        let Some(response) = self.recall(key)? else { return Ok(None) };
         let answered = Answered::decode(response).unwrap_or_default();
         let at = answered.at;
         let answer = |(index, id): (usize, String)| {
@@ -165,8 +158,29 @@ impl Loop {
             ids: answer.iter().map(id).collect(),
             taken: taken.map(|(index, _)| index as u32).collect(),
             at: self.now,
+            seq: 0,
         };
-        let response = Bytes::from(answered.encode_to_vec());
+        self.keep(turn, key, answered.encode_to_vec().into());
+    }
+
+    /// What is kept under the key.
+    fn recall(&self, key: &Key) -> Result<Option<Bytes>, EngineError> {
+        let (hash, response) = match self.keys.by_key.get(&(key.scope.clone(), key.key.clone())) {
+            Some(pending) => (pending.hash, pending.response.clone()),
+            None => match self.store.idempotent(&key.scope, &key.key, self.now) {
+                Ok(Some(remembered)) => (remembered.hash, remembered.response),
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(restore::unreadable(error)),
+            },
+        };
+        if hash != key.hash {
+            return Err(EngineError::KeyReused);
+        }
+        Ok(Some(response))
+    }
+
+    /// Keeps the response under the key.
+    fn keep(&mut self, turn: &mut Turn, key: Key, response: Bytes) {
         let commit = self.commits + 1;
         let expires_ms = self.now + self.settings.key_ttl_ms;
         turn.writes.push(Write::Idempotent {
@@ -177,6 +191,24 @@ impl Loop {
         let name = (key.scope, key.key);
         self.keys.order.push_back((commit, name.clone()));
         self.keys.by_key.insert(name, Pending { hash: key.hash, response, commit });
+    }
+
+    /// Tells a workflow something once, however often it is asked to under the same key.
+    pub(super) fn tell_once(
+        &mut self,
+        turn: &mut Turn,
+        id: &WorkflowId,
+        input: Input,
+        key: Key,
+    ) -> Result<Told, EngineError> {
+        if let Some(response) = self.recall(&key)? {
+            let answered = Answered::decode(response).unwrap_or_default();
+            return Ok(Told { seq: answered.seq, replayed: true });
+        }
+        let seq = self.tell_any(turn, id, input)?.seq;
+        let answered = Answered { seq, at: self.now, ..Answered::default() };
+        self.keep(turn, key, answered.encode_to_vec().into());
+        Ok(Told { seq, replayed: false })
     }
 
     /// Whether anything is taken at all.

@@ -7,7 +7,7 @@ use switchboard_proto::goclaw::v1::{
     workflow_control_service_client::WorkflowControlServiceClient,
 };
 use tokio_stream::StreamExt;
-use tonic::{Code, transport::Channel};
+use tonic::{Code, Request, transport::Channel};
 use workflow_machine::TaskError;
 use workflow_worker::attempt::Report;
 
@@ -68,10 +68,20 @@ async fn a_signal_wakes_who_waits_for_it() {
     assert_eq!(kept.task_id, "");
     let bad = client(&scene).signal_workflow(signal("approved", b"{")).await.unwrap_err();
     assert_eq!(wrong_fields(&bad), ["input_json"]);
-    let woken =
-        client(&scene).signal_workflow(signal("approved", b"{\"by\":\"ann\"}")).await.unwrap().into_inner();
+    let keyed = |json: &[u8]| {
+        let mut request = Request::new(signal("approved", json));
+        request.metadata_mut().insert("idempotency-key", "once".parse().unwrap());
+        request
+    };
+    let woken = client(&scene).signal_workflow(keyed(b"{\"by\":\"ann\"}")).await.unwrap().into_inner();
     assert_eq!(woken.task_id, "ask");
-    scene.until(&id, WorkflowStatus::Completed).await;
+    let seen = scene.until(&id, WorkflowStatus::Completed).await;
+    let again = client(&scene).signal_workflow(keyed(b"{\"by\":\"ann\"}")).await.unwrap();
+    assert!(again.metadata().get("idempotent-replayed").is_some());
+    assert_eq!(again.into_inner(), woken);
+    assert_eq!(scene.status(&id).await.sequence_number, seen.sequence_number);
+    let other = client(&scene).signal_workflow(keyed(b"2")).await.unwrap_err();
+    assert_eq!(reason(&other).0, "IDEMPOTENCY_KEY_REUSED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
