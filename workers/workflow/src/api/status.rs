@@ -70,21 +70,7 @@ impl Problem {
 
     /// The HTTP status.
     pub fn http(&self) -> u16 {
-        match self.code {
-            Code::Ok => 200,
-            Code::Cancelled => 499,
-            Code::InvalidArgument | Code::OutOfRange => 400,
-            Code::Unauthenticated => 401,
-            Code::PermissionDenied => 403,
-            Code::NotFound => 404,
-            Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => 409,
-            Code::ResourceExhausted if self.reason == "STORAGE_FULL" => 507,
-            Code::ResourceExhausted => 429,
-            Code::Unimplemented => 501,
-            Code::Unavailable => 503,
-            Code::DeadlineExceeded => 504,
-            Code::Unknown | Code::Internal | Code::DataLoss => 500,
-        }
+        http(self.code, self.reason)
     }
 
     /// The error of one item of a batch, whose codes know one kind of NOT_FOUND.
@@ -95,6 +81,25 @@ impl Problem {
             details.insert(violation.field, violation.reason);
         }
         v1::Error { code: code.to_owned(), message: self.message, details }
+    }
+}
+
+/// The HTTP status of a gRPC code with this reason; the reason is empty if nobody gave one.
+pub fn http(code: Code, reason: &str) -> u16 {
+    match code {
+        Code::Ok => 200,
+        Code::Cancelled => 499,
+        Code::InvalidArgument | Code::OutOfRange => 400,
+        Code::Unauthenticated => 401,
+        Code::PermissionDenied => 403,
+        Code::NotFound => 404,
+        Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => 409,
+        Code::ResourceExhausted if reason == "STORAGE_FULL" => 507,
+        Code::ResourceExhausted => 429,
+        Code::Unimplemented => 501,
+        Code::Unavailable => 503,
+        Code::DeadlineExceeded => 504,
+        Code::Unknown | Code::Internal | Code::DataLoss => 500,
     }
 }
 

@@ -23,6 +23,7 @@ use switchboard_proto::goclaw::v1::{
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{Api, status::Problem, workflow_id};
+use crate::engine::{Engine, EngineError};
 
 pub(super) use follow::{Begun, Follower, fold, follow};
 pub(super) use outgoing::{Outgoing, Sender, outgoing};
@@ -40,6 +41,14 @@ impl Api {
         let ms = value.to_str().ok().and_then(|text| text.parse().ok()).filter(|ms| *ms > 0);
         let ms = ms.ok_or_else(|| Problem::invalid(HEARTBEAT_HEADER, "is no number of milliseconds"))?;
         Ok(Duration::from_millis(ms).clamp(MIN_HEARTBEAT.min(longest), longest))
+    }
+}
+
+/// Waits until nothing more can come of the engine, and says why. Cancel safe.
+pub(super) async fn over(engine: &Engine) -> EngineError {
+    tokio::select! {
+        () = engine.failed() => EngineError::Failed,
+        () = engine.stopped() => EngineError::Stopping,
     }
 }
 

@@ -8,7 +8,7 @@ use tonic::{Code, Status, metadata::MetadataValue};
 use workflow_machine::{Event, WorkflowId};
 use workflow_store::WorkflowId as StoreId;
 
-use super::{Outgoing, Sender, outgoing, outgoing::Untaken};
+use super::{Outgoing, Sender, outgoing, outgoing::Untaken, over};
 use crate::{
     api::{Api, status::Problem},
     engine::{EngineError, Gap, StartError, Watch},
@@ -69,7 +69,7 @@ async fn run<F: Follower>(api: Api, heartbeat: Duration, begun: Begun<F>, sender
             biased;
             event = watch.next() => event,
             () = sender.gone() => return,
-            () = api.engine.stopped() => return sender.fail(broken(EngineError::Stopping, last)),
+            why = over(&api.engine) => return sender.fail(broken(why, last)),
             () = tokio::time::sleep_until(silent_until) => {
                 silent_until = Instant::now() + heartbeat;
                 match sender.send(follower.heartbeat(watch.sequence())).await {

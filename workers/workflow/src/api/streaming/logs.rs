@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use tonic::{Status, Streaming};
 use workflow_machine::{Event, EventKind, TaskError, Workflow, WorkflowId};
 
-use super::{Sender, outgoing::Untaken};
+use super::{Sender, outgoing::Untaken, over};
 use crate::{
     api::{Api, shown, status::Problem, workflow_id},
-    engine::{EngineError, LogLines, LogWatch, Watch},
+    engine::{LogLines, LogWatch, Watch},
     log::Line,
 };
 
@@ -123,13 +123,13 @@ impl Stream {
         heartbeat: Duration,
     ) -> Result<(), End> {
         let engine = &api.engine;
-        let (head, over) = engine
+        let (head, has_ended) = engine
             .read(&self.id, |workflow: &Workflow| (workflow.last_seq(), workflow.status().is_terminal()))
             .await?;
         let mut events = engine.watch(&self.id, 0).await?;
         let mut logs = engine.watch_logs(&self.id, 0).await?;
         self.backlog(&mut events, &mut logs, head).await?;
-        if over {
+        if has_ended {
             return self.end(&mut logs).await;
         }
         let mut half_closed = false;
@@ -169,7 +169,7 @@ impl Stream {
                     silent_until = Instant::now() + heartbeat;
                 }
                 () = self.sender.gone() => return Err(End::Ok),
-                () = engine.stopped() => return Err(EngineError::Stopping.into()),
+                why = over(engine) => return Err(why.into()),
             }
             if was_empty && !self.batch.is_empty() {
                 flush_at = Instant::now() + BATCHED;

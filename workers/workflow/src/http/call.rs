@@ -1,0 +1,208 @@
+//! Calls of the API's services inside the process: messages stay encoded, headers that mean something pass.
+
+use std::{convert::Infallible, fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
+use bytes::{Buf, BufMut, Bytes};
+use prost::Message;
+use tonic::{
+    Extensions, Request, Response, Status, Streaming,
+    body::Body,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codegen::{Service, http},
+    metadata::MetadataMap,
+    transport::server::TcpConnectInfo,
+};
+use tower::util::BoxCloneSyncService;
+
+/// Largest answer that is turned into JSON, in bytes: four of the API's largest messages.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+/// What of an HTTP request reaches a service. Not whatever a client invents: some headers are the router's word.
+const FORWARDED: [&str; 5] = ["authorization", "idempotency-key", "traceparent", "tracestate", REQUEST_ID];
+
+/// What of a service's answer reaches the client.
+const ANSWERED: [&str; 4] = ["idempotent-replayed", "retry-after", "x-last-sequence", "ratelimit-remaining"];
+
+pub(super) const REQUEST_ID: &str = "x-request-id";
+
+/// The API's services, as they are called inside the process.
+///
+/// Made of whatever serves gRPC: with the interceptors in front, REST goes through the same authentication,
+/// authorization and limits.
+#[derive(Clone)]
+pub struct Calls(BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>);
+
+impl Calls {
+    /// Calls these: `tonic::service::Routes`, or what a stack of layers makes of it.
+    pub fn new<S>(services: S) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+    {
+        Self(BoxCloneSyncService::new(services))
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Calls")
+    }
+}
+
+/// Who calls, and how long it may take: what all calls for one HTTP request share.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    services: Calls,
+    headers: Arc<HeaderMap>,
+    remote: SocketAddr,
+    timeout: Duration,
+}
+
+impl Caller {
+    /// `headers` are those of the HTTP request, with a request ID.
+    pub(super) fn new(services: Calls, headers: &HeaderMap, remote: SocketAddr, timeout: Duration) -> Self {
+        let mut forwarded = HeaderMap::new();
+        for name in FORWARDED {
+            for value in headers.get_all(name) {
+                // A header that stands there twice is for the service to refuse.
+                forwarded.append(HeaderName::from_static(name), value.clone());
+            }
+        }
+        Self { services, headers: Arc::new(forwarded), remote, timeout }
+    }
+
+    /// The ID of the HTTP request.
+    pub(super) fn request_id(&self) -> String {
+        self.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()
+    }
+
+    /// One message in, one out. Dropped, it ends the call; what was taken before stays taken.
+    pub(super) async fn unary(
+        &self,
+        method: &'static str,
+        message: Bytes,
+    ) -> Result<Response<Bytes>, Status> {
+        let mut client = self.client().await?;
+        let answer = client.unary(self.request(message), PathAndQuery::from_static(method), Raw);
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Status::deadline_exceeded("the engine did not answer in time; try again")),
+        }
+    }
+
+    /// The same with messages of Rust.
+    pub(super) async fn typed<M: Message + Default>(
+        &self,
+        method: &'static str,
+        message: &impl Message,
+    ) -> Result<M, Status> {
+        let answer = self.unary(method, message.encode_to_vec().into()).await?;
+        decoded(&answer.into_inner())
+    }
+
+    /// One message in, many out. Dropped, it ends the stream.
+    pub(super) async fn stream(
+        &self,
+        method: &'static str,
+        message: Bytes,
+    ) -> Result<Streaming<Bytes>, Status> {
+        let mut client = self.client().await?;
+        let request = self.request(message);
+        let answer = client.server_streaming(request, PathAndQuery::from_static(method), Raw);
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(answer) => answer.map(Response::into_inner),
+            Err(_) => Err(Status::deadline_exceeded("the engine did not answer in time; try again")),
+        }
+    }
+
+    async fn client(&self) -> Result<Grpc<Calls>, Status> {
+        let mut client = Grpc::new(self.services.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        match client.ready().await {
+            Ok(()) => Ok(client),
+            Err(never) => match never {},
+        }
+    }
+
+    fn request(&self, message: Bytes) -> Request<Bytes> {
+        let mut extensions = Extensions::default();
+        extensions.insert(TcpConnectInfo { local_addr: None, remote_addr: Some(self.remote) });
+        let metadata = MetadataMap::from_headers(HeaderMap::clone(&self.headers));
+        Request::from_parts(metadata, extensions, message)
+    }
+}
+
+impl Service<http::Request<Body>> for Calls {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = <BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible> as Service<
+        http::Request<Body>,
+    >>::Future;
+
+    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        self.0.call(request)
+    }
+}
+
+/// Copies what the client is to know of an answer's headers.
+pub(super) fn copy_headers(metadata: &MetadataMap, into: &mut HeaderMap) {
+    for name in ANSWERED {
+        if let Some(value) = metadata.get(name)
+            && let Ok(value) = HeaderValue::from_bytes(value.as_encoded_bytes())
+        {
+            into.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+/// A message that a service of this process has sent.
+pub(super) fn decoded<M: Message + Default>(message: &Bytes) -> Result<M, Status> {
+    M::decode(message.clone()).map_err(|_| Status::internal("a service answered with something else"))
+}
+
+/// Leaves messages as they are.
+#[derive(Clone, Copy, Debug)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

@@ -1,0 +1,13 @@
+//! The API over HTTP, on a real listener, over an engine whose attempts the test makes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its scene has failed")]
+
+mod events;
+mod limits;
+mod openapi;
+mod origin;
+mod reach;
+mod shutdown;
+mod socket;
+mod support;
+mod workflows;
