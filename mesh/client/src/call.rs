@@ -21,7 +21,7 @@ const AUTHORIZATION: &str = "authorization";
 /// Whether the same call may safely run twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// The call only reads, so UNAVAILABLE is tried again.
+    /// The call only reads, or the server knows it again: UNAVAILABLE and a broken connection are tried again.
     Idempotent,
     /// The call does something: only what certainly never ran is tried again.
     Never,
@@ -60,6 +60,19 @@ impl Client {
             deadline,
             endpoint: self.endpoint().to_owned(),
         })
+    }
+
+    /// Opens a stream that only reads; what it says is the caller's to read, and the deadline the caller's to keep.
+    pub(crate) async fn opened<M, R, F>(
+        &self,
+        message: M,
+        send: impl Fn(Channel, Request<M>) -> F,
+    ) -> Result<Streaming<R>, Error>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<Streaming<R>>, Status>>,
+    {
+        self.attempts(self.stream_deadline, Repeat::Idempotent, message, send).await.map(|(inner, _)| inner)
     }
 
     /// Tries until an answer, a final failure or the deadline; gives the moment of the deadline too.

@@ -26,6 +26,9 @@ pub struct Config {
     pub stream_deadline: Option<Duration>,
     /// When failed calls are tried again.
     pub retry: RetryPolicy,
+    /// How long a watch of a workflow goes on trying to get back after its stream broke, as long as it hears nothing.
+    /// Default 2 min: an engine that restarts, or an instance that another takes the place of, is back in less.
+    pub resume_within: Duration,
     /// HTTP/2 connections to the address. Default 1; see the module `pool` for why there may be more.
     pub connections: NonZeroUsize,
     /// Time to open a connection. Default 5 s.
@@ -51,6 +54,7 @@ impl Default for Config {
             deadline: Some(Duration::from_secs(300)),
             stream_deadline: None,
             retry: RetryPolicy::default(),
+            resume_within: Duration::from_secs(120),
             connections: NonZeroUsize::MIN,
             connect_timeout: Duration::from_secs(5),
             max_message_bytes: 128 << 20,
@@ -72,6 +76,7 @@ pub struct Client {
     pub(crate) deadline: Option<Duration>,
     pub(crate) stream_deadline: Option<Duration>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) resume_within: Duration,
     pub(crate) max_message_bytes: usize,
 }
 
@@ -158,6 +163,7 @@ impl Client {
             deadline: config.deadline.map(|deadline| deadline.min(LONGEST_DEADLINE)),
             stream_deadline: config.stream_deadline.map(|deadline| deadline.min(LONGEST_DEADLINE)),
             retry: config.retry,
+            resume_within: config.resume_within,
             max_message_bytes: config.max_message_bytes,
         }
     }

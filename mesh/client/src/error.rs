@@ -80,6 +80,7 @@ pub struct Answer {
     status: Status,
     info: Option<rpc::ErrorInfo>,
     retry_delay: Option<Duration>,
+    violations: Vec<rpc::FieldViolation>,
     /// What to do if no server said it: the connection broke, as it does at a port that wants TLS, and also when a server's
     /// refusal of a certificate was overtaken by the end of its connection.
     hung_up: Option<&'static str>,
@@ -121,6 +122,14 @@ impl Error {
         match self {
             Self::Status(answer) => answer.retry_delay,
             _ => None,
+        }
+    }
+
+    /// `BadRequest.field_violations`: which fields of the request are wrong, and why; empty if the server did not say.
+    pub fn violations(&self) -> &[rpc::FieldViolation] {
+        match self {
+            Self::Status(answer) => &answer.violations,
+            _ => &[],
         }
     }
 
@@ -252,6 +261,7 @@ impl Error {
         // Details explain an error and must not become one: bytes that are none are no details.
         let details = rpc::Status::decode(status.details()).unwrap_or_default();
         let (info, retry_delay) = (details.error_info(), details.retry_after());
+        let violations = details.field_violations();
         let hung_up = std::error::Error::source(&status).map(|_| {
             if endpoint.starts_with("http://") {
                 "try again; if this port speaks TLS, use https:// and --ca FILE, or SWITCHBOARD_CA"
@@ -259,7 +269,7 @@ impl Error {
                 "try again; if it stays so, the server refuses our certificate, or wants one: --cert and --key"
             }
         });
-        Self::Status(Box::new(Answer { status, info, retry_delay, hung_up }))
+        Self::Status(Box::new(Answer { status, info, retry_delay, violations, hung_up }))
     }
 
     /// True if the call certainly never reached the code that would run it.
@@ -290,6 +300,11 @@ impl Error {
             }
             _ => false,
         }
+    }
+
+    /// True if the connection broke under the call, so that nobody knows what became of it.
+    pub(crate) fn lost(&self) -> bool {
+        matches!(self, Self::Status(answer) if answer.hung_up.is_some())
     }
 
     fn info(&self) -> Option<&rpc::ErrorInfo> {

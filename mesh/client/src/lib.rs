@@ -14,6 +14,7 @@
 //! | File | Step |
 //! |---|---|
 //! | `agents`, `tools`, `workers` | typed helpers: build the message, say whether the call may be repeated |
+//! | `workflow` | workflows: submit with a key, watch through broken streams |
 //! | `call` | deadline, attempts, the stream with its deadline |
 //! | `retry` | whether a failure is worth another attempt, and when |
 //! | `token` | what proves who calls, beside the connection's certificate |
@@ -32,6 +33,7 @@ mod settings;
 mod token;
 mod tools;
 mod workers;
+mod workflow;
 
 pub use call::TaskStream;
 pub use client::{Client, Config};
@@ -40,3 +42,4 @@ pub use retry::RetryPolicy;
 pub use settings::router_address;
 pub use switchboard_transport::{ClientTls, TlsFailure};
 pub use token::Token;
+pub use workflow::{Updates, Workflows};

@@ -3,7 +3,7 @@
 //! | Failure | idempotent call | other call |
 //! |---|---|---|
 //! | nothing was processed (no connection, refused stream) | again | again |
-//! | UNAVAILABLE | again | never |
+//! | UNAVAILABLE, the connection broke | again | never |
 //! | anything else | never | never |
 //!
 //! The server has the last word on time: `grpc-retry-pushback-ms` replaces the back-off, and a negative
@@ -65,7 +65,8 @@ impl RetryPolicy {
             // Certificates do not become better within seconds.
             return None;
         }
-        let repeatable = error.nothing_processed() || (idempotent && error.code() == Code::Unavailable);
+        let repeatable =
+            error.nothing_processed() || (idempotent && (error.code() == Code::Unavailable || error.lost()));
         if !repeatable {
             return None;
         }
@@ -78,7 +79,7 @@ impl RetryPolicy {
 
     /// Full jitter: uniform in `0..=min(cap, base * 2^(attempts - 1))`, so that clients which failed
     /// together do not return together.
-    fn backoff(&self, attempts: u32, random: &mut impl Rng) -> Duration {
+    pub(crate) fn backoff(&self, attempts: u32, random: &mut impl Rng) -> Duration {
         let factor = 2u32.saturating_pow(attempts.saturating_sub(1));
         let bound = self.base.saturating_mul(factor).min(self.cap);
         bound.mul_f64(random.random_range(0.0..=1.0))

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod deadlines;
+mod engine;
 mod errors;
 mod helpers;
 mod retries;
 mod scripted;
 mod tls;
 mod token;
+mod workflows;
