@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod certs;
 mod connection;
 mod top;
+mod workflow;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,10 @@ pub(crate) use auth::Auth;
 pub(crate) use certs::Certs;
 pub(crate) use connection::Connection;
 pub(crate) use top::Top;
+pub(crate) use workflow::{
+    Admin, AdminCommand, Batch, Cancel, File, List, LogLevel, Logs, Pause, Resume, Retry, Run, Show, Signal,
+    Submit, Watch, Workflow, WorkflowCommand, WorkflowState,
+};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -25,6 +30,7 @@ Examples:
   switchboard call echo-agent hello                     ask an agent
   switchboard call weather-tool --op get_weather --param location=Rome
   switchboard call itinerary-worker --param destination=Rome --param days=2
+  switchboard workflow run trip.yaml                    run a workflow and watch it
   switchboard top                                       what is going on in a router
   switchboard --ca ca.pem --token @my.token call echo-agent hello
                                                         through a router with TLS that asks who calls
@@ -34,6 +40,7 @@ Examples:
 Exit codes:
    0  done
    1  answered, but the answer says that it failed; or a failure of this machine (a busy port, a broken pipe)
+  20  the workflow has failed; 21 it was cancelled (see `switchboard workflow --help`)
   64  the command line is wrong
    N  the gRPC status of the call: 4 deadline exceeded, 5 not found, 7 denied, 8 exhausted,
       12 unimplemented, 14 unavailable, 16 unauthenticated, and so on";
@@ -74,6 +81,8 @@ pub(crate) enum Command {
     Call(Call),
     /// List what is registered and healthy
     Ls(Ls),
+    /// Submit workflows, watch them, rule them
+    Workflow(Workflow),
     /// Watch services and their instances: calls, streams, times, errors, health
     Top(Top),
     /// Make certificates and tokens for development

@@ -3,7 +3,10 @@
 //! | Exit code | Meaning |
 //! |---|---|
 //! | 1 | an answer that says it failed, or a failure of this machine |
+//! | 20, 21 | a workflow has failed, was cancelled |
 //! | 64 | the command line is wrong (`EX_USAGE`) |
+//! | 65 | a workflow file is wrong (`EX_DATAERR`) |
+//! | 130 | Ctrl-C while a workflow was watched |
 //! | N | the gRPC status code of a failed call; 14 also when `top` finds no router |
 
 mod facts;
@@ -15,7 +18,7 @@ use std::time::Duration;
 
 use switchboard_client::Error;
 
-use crate::{auth, certs};
+use crate::{auth, certs, workflow};
 
 /// `EX_USAGE` of sysexits.h: trying the same again will not help.
 pub(crate) const USAGE: u8 = 64;
@@ -35,6 +38,8 @@ pub(crate) enum Failure {
     Certs(#[from] certs::Error),
     #[error(transparent)]
     Auth(#[from] auth::Error),
+    #[error(transparent)]
+    Workflow(#[from] workflow::Error),
     /// The backend answered that it failed.
     #[error("{0}")]
     Answered(String),
@@ -91,6 +96,7 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Certs(certs::Error::Name { .. }) => USAGE,
             Self::Auth(auth::Error::Settings(_)) => USAGE,
+            Self::Workflow(error) => error.exit_code(),
             Self::Auth(auth::Error::Denied(_)) => tonic::Code::PermissionDenied as u8,
             Self::Auth(auth::Error::Unauthenticated(_)) => tonic::Code::Unauthenticated as u8,
             Self::Call(
@@ -133,6 +139,7 @@ impl Failure {
         match self {
             Self::Call(error) => error.next_step(),
             Self::Certs(error) => error.next_step(),
+            Self::Workflow(error) => error.next_step(),
             Self::Usage(_) => Some("see `switchboard help`".to_owned()),
             Self::Bind { flag, source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some(format!("stop what uses it, or take a free port with --{flag} 127.0.0.1:0"))

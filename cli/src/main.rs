@@ -1,5 +1,5 @@
 //! `switchboard`: a mesh on this machine (`dev`), calls by ID (`call`), what is there (`ls`), what goes on there
-//! (`top`), certificates for it (`certs`), and who may call what (`auth`).
+//! (`top`), workflows (`workflow`), certificates for it (`certs`), and who may call what (`auth`).
 //!
 //! Reads the arguments, runs one command, and turns its outcome into an exit code. Standard output carries
 //! results only; everything said to people about them goes to standard error.
@@ -13,6 +13,7 @@ mod failure;
 mod list;
 mod output;
 mod top;
+mod workflow;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Dev(dev) => dev::run(dev).await,
             Command::Call(call) => call::run(call, &args.connection.client(variable)?).await,
             Command::Ls(ls) => list::run(ls, &args.connection.client(variable)?).await,
+            Command::Workflow(workflow) => workflow::run(workflow, &args.connection.client(variable)?).await,
             Command::Top(top) => top::run(top).await,
             Command::Certs(certs) => certs::run(certs),
             Command::Auth(auth) => auth::run(auth).await,

@@ -71,6 +71,33 @@ pub(crate) fn run_with_input<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>,
     finish(command, input)
 }
 
+/// Runs until the first line of output, sends it what Ctrl-C sends, and waits for the end.
+pub(crate) fn interrupted_after_a_line(args: &[&str]) -> Finished {
+    let mut child = command()
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary was built");
+    let stderr = drain(child.stderr.take().expect("it is piped"));
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("text");
+    signal(&child, "INT");
+    let rest = drain(stdout);
+    let code = wait(&mut child);
+    let stdout = line + &rest.recv().expect("drained");
+    Finished { code, stdout, stderr: stderr.recv().expect("drained") }
+}
+
+/// Sends a signal by its name.
+fn signal(child: &Child, signal: &str) {
+    let pid = child.id().to_string();
+    let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid]).status();
+    assert!(sent.expect("there is a shell").success());
+}
+
 fn finish(mut command: Command, input: &str) -> Finished {
     let mut child = command
         .stdin(Stdio::piped())
@@ -173,11 +200,9 @@ impl Dev {
     }
 
     /// Sends a signal by its name and waits for the end; gives what was said after the ready line.
-    pub(crate) fn stop(mut self, signal: &str) -> (Finished, Duration) {
+    pub(crate) fn stop(mut self, name: &str) -> (Finished, Duration) {
         let begin = Instant::now();
-        let pid = self.child.id().to_string();
-        let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid]).status();
-        assert!(sent.expect("there is a shell").success());
+        signal(&self.child, name);
         let stderr = drain(self.stderr.take().expect("stopped once"));
         let mut stdout = String::new();
         let code = wait(&mut self.child);
