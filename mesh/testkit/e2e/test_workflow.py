@@ -2,13 +2,15 @@
 agents, tools and workers through the same door, and goes on after kill -9."""
 
 import json
+import urllib.error
+import urllib.request
 import uuid
 
 import grpc
 import pytest
 
 from eventually import eventually
-from processes import Backend
+from processes import Backend, free_port
 from security import security
 from stubs import goclaw
 
@@ -27,7 +29,19 @@ class Engine(Backend):
         door = f"{security.scheme}://{mesh.target}"
         super().__init__(folder, "workflow-worker", 1, mesh.consul, SWITCHBOARD_ROUTER=door)
         self.mesh = mesh
-        self.argv += ["--data", str(folder / "data")]
+        self.http = free_port()
+        self.argv += ["--data", str(folder / "data"), "--http", f"127.0.0.1:{self.http}"]
+
+    def request(self, method, path, body=None, **headers):
+        """Status and document of a request."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {name.replace("_", "-"): value for name, value in {"content_type": "application/json", **headers}.items()}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=40) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
 
     def serve(self):
         self.start()
@@ -142,3 +156,17 @@ def test_cancel_is_final(workflows):
     assert workflows.CancelWorkflow(pb.CancelWorkflowRequest(workflow_id=workflow_id, force=True), timeout=10).success
     seen = ended(workflows, workflow_id, state=CANCELLED)
     assert all(detail.status == pb.TASK_STATUS_CANCELLED for detail in seen.tasks)
+
+
+def test_the_same_over_http(engine, workflows):
+    tasks = [{"id": "say", "type": "agent", "target": "echo-agent", "input": "hello"}]
+    body = {"name": "http", "tasks": tasks, "async": False}
+    code, answer = engine.request("POST", "/api/v1/workflows", body, idempotency_key="once")
+    assert code == 201, answer
+    again = engine.request("POST", "/api/v1/workflows", body, idempotency_key="once")
+    assert again[1]["workflow_id"] == answer["workflow_id"]
+    code, found = engine.request("GET", f"/api/v1/workflows/{answer['workflow_id']}")
+    assert (code, found["status"]) == (200, "WORKFLOW_STATUS_COMPLETED")
+    assert "hello" in json.dumps(result(workflows, answer["workflow_id"], "say"))
+    code, missing = engine.request("GET", "/api/v1/workflows/nobody")
+    assert (code, missing["error"]["code"]) == (404, "NOT_FOUND")

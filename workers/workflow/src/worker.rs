@@ -5,7 +5,7 @@
 //!  end:    services drain ─► executor: attempts end or are given up ─► engine: everything durable ─► store
 //! ```
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use switchboard_backend::Backend;
 use workflow_store::{EmbeddedSettings, EmbeddedStore, StoreError};
@@ -15,6 +15,7 @@ use crate::{
     attempt::Reports,
     engine::{self, Engine, StartError},
     executor::{self, Calls, Executors},
+    http,
 };
 
 /// What a worker is made of.
@@ -131,6 +132,12 @@ impl Worker {
         Services::new(self.api.clone()).add_to(backend).add_service(workers)
     }
 
+    /// The same API over HTTP. Nobody is asked there who he is, so it is for this machine only: see [`local`].
+    pub fn http(&self) -> http::Server {
+        let calls = http::Calls::new(Services::new(self.api.clone()).routes());
+        http::Server::new(self.engine.clone(), calls, http::Settings::default())
+    }
+
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
@@ -147,5 +154,33 @@ impl Worker {
         let engine = self.engine;
         // A panic there was reported.
         let _ = tokio::task::spawn_blocking(move || engine.stop()).await;
+    }
+}
+
+/// Reads an address that only this machine can reach, for a listener that asks nobody who he is.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn local(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| format!("expected an address such as 127.0.0.1:8080, got {text:?}"))?;
+    match address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err(format!(
+            "{address} can be reached from other machines, and HTTP asks nobody for credentials yet; use \
+             127.0.0.1 or ::1, and gRPC through the router from elsewhere"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local;
+
+    #[test]
+    fn only_this_machine_may_come_without_credentials() {
+        assert!(local("127.0.0.1:0").is_ok() && local("[::1]:8080").is_ok());
+        assert!(local("0.0.0.0:8080").unwrap_err().contains("other machines"));
+        assert!(local("8080").unwrap_err().contains("127.0.0.1:8080"));
     }
 }
