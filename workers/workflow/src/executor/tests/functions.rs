@@ -34,6 +34,12 @@ fn poll(engine: &Engine, worker: &str, queues: &[&str], max_in_flight: usize) ->
     engine.executors.functions().poll(worker, queues, max_in_flight).unwrap()
 }
 
+/// The name of the next task, for which the stream may have to wait.
+async fn next(tasks: &mut Tasks) -> String {
+    let next = tokio::time::timeout(SECOND, tasks.next()).await;
+    next.expect("somebody is woken for it").expect("the stream goes on").run.task.clone()
+}
+
 /// Names of the tasks that the stream gives without waiting.
 fn now(tasks: &mut Tasks) -> Vec<String> {
     std::iter::from_fn(|| tasks.next().now_or_never()).map(|task| task.unwrap().run.task.clone()).collect()
@@ -78,7 +84,7 @@ async fn answer_is_the_credit_for_another_task() {
     // Another stream of the same worker has no more credit, one of another worker has its own.
     assert!(now(&mut poll(&engine, "w", &["q"], 2)).is_empty());
     complete(&mut engine, &ids[0], Ok(Kept::default())).await.unwrap();
-    assert_eq!(tasks.next().await.unwrap().run.task, "c");
+    assert_eq!(next(&mut tasks).await, "c");
     queued(&engine, "d", "q", 0);
     assert_eq!(now(&mut poll(&engine, "other", &["q"], 1)), ["d"]);
 }
@@ -93,9 +99,9 @@ async fn attempt_that_comes_wakes_one_that_waits_and_has_credit() {
     assert!(busy.next().now_or_never().is_none());
     assert!(idle.next().now_or_never().is_none());
     queued(&engine, "mine", "own", 0);
-    let waits = tokio::spawn(async move { idle.next().await.unwrap().run.task.clone() });
+    let waits = tokio::spawn(async move { next(&mut idle).await });
     tokio::task::yield_now().await;
-    assert_eq!(busy.next().await.unwrap().run.task, "mine");
+    assert_eq!(next(&mut busy).await, "mine");
     // Wakes the one that goes away before it looks: the attempt must not wait for it.
     queued(&engine, "a", "q", 0);
     drop(gone);
@@ -114,6 +120,8 @@ async fn stream_without_reader_takes_nothing_along() {
 #[tokio::test(start_paused = true)]
 async fn lease_runs_out_without_a_heartbeat() {
     let mut engine = engine();
+    // There was nothing to wait for until now.
+    tokio::time::sleep(SECOND).await;
     let id = queued(&engine, "a", "q", 0);
     let mut tasks = poll(&engine, "w", &["q"], 1);
     let begun = Instant::now();
@@ -309,9 +317,9 @@ async fn streams_are_bounded_and_end_with_the_engine() {
     assert_eq!(another, PollRefused::TooMany(1));
     let id = queued(&engine, "a", "q", 0);
     assert_eq!(now(&mut tasks), ["a"]);
-    let ends = tokio::spawn(async move { tasks.next().await.is_none() });
+    let ends = tokio::spawn(async move { tokio::time::timeout(SECOND, tasks.next()).await });
     engine.executors.drain(SECOND).await;
-    assert!(ends.await.unwrap());
+    assert!(ends.await.unwrap().expect("it ends").is_none());
     assert_eq!(functions.poll("x", vec!["q".to_owned()], 1).unwrap_err(), PollRefused::Closed);
     complete(&mut engine, &id, Ok(Kept::default())).await.unwrap();
     assert!(engine.is_silent());
