@@ -34,6 +34,11 @@ fn poll(engine: &Engine, worker: &str, queues: &[&str], max_in_flight: usize) ->
     engine.executors.functions().poll(worker, queues, max_in_flight).unwrap()
 }
 
+/// What is known without asking the engine.
+async fn soon<T>(answer: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SECOND, answer).await.expect("nobody is asked")
+}
+
 /// The name of the next task, for which the stream may have to wait.
 async fn next(tasks: &mut Tasks) -> String {
     let next = tokio::time::timeout(SECOND, tasks.next()).await;
@@ -166,7 +171,7 @@ async fn answer_is_taken_once_and_again_if_it_is_repeated() {
     assert_eq!(now(tasks), ["a"]);
     complete(&mut engine, &id, Ok(Kept::default())).await.unwrap();
     let functions = engine.executors.functions().clone();
-    assert_eq!(functions.complete(id.clone(), Bytes::new()).await, Ok(()), "a connection broke, say");
+    assert_eq!(soon(functions.complete(id.clone(), Bytes::new())).await, Ok(()), "a connection broke, say");
     assert!(engine.is_silent() && !functions.knows(&id));
     // Another answer to the same attempt is for the engine to judge.
     let other = functions.fail(id.clone(), TaskError::permanent("X", "changed its mind"));
@@ -187,7 +192,7 @@ async fn failure_says_whether_another_attempt_follows() {
     let (answer, (_, report)) = tokio::join!(fail, engine.answered(Ok(Kept { will_retry: true })));
     assert!(matches!(report, Report::Failed { error: told } if told == error));
     assert_eq!(answer, Ok(Kept { will_retry: true }));
-    assert_eq!(functions.fail(id, error).await, Ok(Kept { will_retry: true }), "again the same");
+    assert_eq!(soon(functions.fail(id, error)).await, Ok(Kept { will_retry: true }), "again the same");
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,7 +205,7 @@ async fn answer_goes_on_without_its_caller() {
     assert!(matches!(engine.report().await.1, Report::Completed { .. }));
     let settled = async || if functions.knows(&id) { Err("leased") } else { Ok(()) };
     switchboard_testkit::eventually(10 * SECOND, settled).await.unwrap();
-    assert_eq!(functions.complete(id, Bytes::new()).await, Ok(()));
+    assert_eq!(soon(functions.complete(id, Bytes::new())).await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
