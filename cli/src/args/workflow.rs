@@ -89,7 +89,7 @@ pub(crate) struct File {
     /// The workflow's input instead of the file's: JSON, or a file of it as @FILE
     #[arg(long, value_name = "JSON")]
     pub(crate) input: Option<String>,
-    /// A member of the workflow's input: a value that is JSON (2, true, [1]) stays so, others are text; may be repeated
+    /// A member of the workflow's input: a value that is JSON (2, true, a list) stays so, others are text; may be repeated
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) params: Vec<(String, String)>,
     /// The workflow's ID; the engine chooses one otherwise
@@ -165,7 +165,7 @@ pub(crate) struct Show {
     /// The workflow
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Print the result of this task, as JSON; an item of a for_each is id[0]
+    /// Print the result of this task, as JSON; an item of a for_each is `id[0]`
     #[arg(long, value_name = "TASK")]
     pub(crate) task: Option<String>,
     /// Print JSON, with the workflow's input
