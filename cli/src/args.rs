@@ -109,6 +109,7 @@ Port 0 takes a free port.
 Examples:
   switchboard dev
   switchboard dev --backends echo
+  switchboard dev --data /tmp/workflows                 workflows of its own, apart from those of other runs
   switchboard dev --secure certs                        the same with everything locked
   switchboard dev --grpc 127.0.0.1:0 --registry 127.0.0.1:0 --admin 127.0.0.1:0";
 
@@ -129,8 +130,17 @@ pub(crate) struct Dev {
     #[arg(long, value_name = "DIR", num_args = 0..=1)]
     pub(crate) secure: Option<Option<PathBuf>>,
     /// Example backends to start, comma-separated
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "echo,weather,itinerary")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "echo,weather,itinerary,workflow"
+    )]
     pub(crate) backends: Vec<Example>,
+    /// Directory in which the workflow engine keeps everything; made if it is not there
+    /// [default: $XDG_STATE_HOME/switchboard/dev, or ~/.local/state/switchboard/dev]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// A backend that comes with `dev`, or none of them.
@@ -139,6 +149,7 @@ pub(crate) enum Example {
     Echo,
     Weather,
     Itinerary,
+    Workflow,
     None,
 }
 

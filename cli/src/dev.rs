@@ -1,14 +1,16 @@
 //! `dev`: registry, router and example backends in one process, for trying things out.
 //!
 //! The parts are the production ones and meet only over sockets: the registry speaks Consul's HTTP API, the
-//! backends register themselves with it, and the router finds them there. Nothing is persisted.
+//! backends register themselves with it, and the router finds them there. Only the workflow engine keeps anything.
 
 mod mesh;
 mod ready;
 mod secure;
+mod workflow;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -48,9 +50,16 @@ async fn serve(
     let (grpc, registry, admin) = (mesh.grpc(), mesh.registry(), mesh.admin());
     ready::wait(grpc, registry, admin, backends, secure).await?;
     output::print(&format!("switchboard: ready grpc={grpc} registry={registry} admin={admin}"))?;
-    suggest(grpc, backends, secure);
+    suggest(grpc, dev, backends, secure);
     mesh.router_ended().await;
     Err(Failure::Ended)
+}
+
+impl Dev {
+    /// Where the workflow engine keeps everything.
+    fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(workflow::default_directory)
+    }
 }
 
 /// The examples to start, each once; `none` stands alone.
@@ -85,7 +94,7 @@ fn claim(dev: &Dev) -> Result<(), Failure> {
 }
 
 /// Tells a person what to try next; a script reads standard output and is not bothered.
-fn suggest(grpc: SocketAddr, backends: &[Example], secure: Option<&Secure>) {
+fn suggest(grpc: SocketAddr, dev: &Dev, backends: &[Example], secure: Option<&Secure>) {
     let endpoint = match (grpc, secure) {
         (address, None) if address == SocketAddr::from(([127, 0, 0, 1], 50051)) => String::new(),
         (address, None) => format!(" --endpoint http://{address}"),
@@ -101,6 +110,9 @@ fn suggest(grpc: SocketAddr, backends: &[Example], secure: Option<&Secure>) {
         Example::Itinerary => {
             format!("switchboard{endpoint} call itinerary-worker --param destination=Rome --param days=2")
         }
+        Example::Workflow => {
+            format!("switchboard{endpoint} workflow run workers/workflow/examples/itinerary.yaml")
+        }
         Example::None => String::new(),
     }));
     let mut stderr = std::io::stderr().lock();
@@ -109,8 +121,13 @@ fn suggest(grpc: SocketAddr, backends: &[Example], secure: Option<&Secure>) {
     if let Some(secure) = secure {
         let _ = writeln!(stderr, "{}", secure.settings(grpc));
     }
-    for line in lines.iter().take(3) {
+    // The first of each kind of thing that can be done is enough.
+    let shown = lines.iter().take(2).chain(lines.iter().skip(2).last());
+    for line in shown {
         let _ = writeln!(stderr, "  {line}");
+    }
+    if backends.contains(&Example::Workflow) {
+        let _ = writeln!(stderr, "Workflows are kept in {}.", dev.data().display());
     }
     let _ = writeln!(stderr, "Ctrl-C stops the mesh.");
 }

@@ -8,9 +8,11 @@ use switchboard_backend::{Backend, RegistryConfig, Running};
 use switchboard_registry::embedded::Server;
 use switchboard_router::App;
 use weather_tool::WeatherTool;
+use workflow_worker::worker::Worker;
 
 use crate::args::{Dev, Example};
 use crate::dev::secure::Secure;
+use crate::dev::workflow;
 use crate::failure::Failure;
 
 /// How long running calls may take to end. A person waits for it.
@@ -25,6 +27,7 @@ pub(super) struct Mesh {
     registry: Option<Server>,
     router: Option<App>,
     backends: Vec<Running>,
+    workflow: Option<Worker>,
 }
 
 impl Mesh {
@@ -56,6 +59,9 @@ impl Mesh {
         self.router = Some(router);
 
         for example in backends {
+            if *example == Example::Workflow {
+                self.workflow = Some(workflow::start(&dev.data(), self.grpc(), secure).await?);
+            }
             let Some(backend) = self.example(*example, secure)? else { continue };
             let running = backend
                 .registry(config.clone())
@@ -81,6 +87,9 @@ impl Mesh {
             stopping.spawn(async move { backend.shutdown().await });
         }
         within_limit("the backends", async { while stopping.join_next().await.is_some() {} }).await;
+        if let Some(workflow) = self.workflow.take() {
+            within_limit("the workflow engine", workflow.stop()).await;
+        }
         if let Some(registry) = self.registry.take() {
             within_limit("the registry", registry.shutdown()).await;
         }
@@ -118,6 +127,10 @@ impl Mesh {
                 let router = RouterEndpoint::with(&self.grpc().to_string(), client)?;
                 (itinerary_worker::backend(router), service)
             }
+            Example::Workflow => match &self.workflow {
+                Some(worker) => (worker.backend(), workflow::SERVICE),
+                None => return Ok(None),
+            },
             Example::None => return Ok(None),
         };
         Ok(Some(match secure {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use switchboard_client::{Client, Config, RetryPolicy};
-use switchboard_proto::agentplatform::TaskRequest;
+use switchboard_proto::{agentplatform::TaskRequest, goclaw::v1::ListWorkflowsRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -76,6 +76,7 @@ fn part(backend: Example) -> &'static str {
         Example::Echo => "echo-agent",
         Example::Weather => "weather-tool",
         Example::Itinerary => "itinerary-worker",
+        Example::Workflow => "workflow-worker",
         Example::None => "nothing",
     }
 }
@@ -94,6 +95,10 @@ async fn answers(client: &Client, backend: Example) -> Result<(), String> {
         // Without a destination the worker refuses in words: an answer, and no plan.
         Example::Itinerary => (
             client.process_task(id, TaskRequest::default()).await.map(drop),
+            client.list_workers(id).await.map(|found| found.len()),
+        ),
+        Example::Workflow => (
+            client.workflows().list_page(ListWorkflowsRequest::default()).await.map(drop),
             client.list_workers(id).await.map(|found| found.len()),
         ),
         Example::None => return Ok(()),

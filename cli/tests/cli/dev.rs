@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::process::{Dev, run};
 
+const GREETING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../workers/workflow/examples/greeting.json");
+
 #[test]
 fn ready_line_has_three_addresses_that_answer() {
     let dev = Dev::start(&["--backends", "none"]);
@@ -32,7 +34,7 @@ fn every_example_is_callable_and_listed() {
     assert_eq!(plan["metadata"]["weather"], "forecast", "{plan}");
 
     let table = dev.run(&["ls"]).output();
-    for text in ["ID", "ENDPOINT", "echo-agent", "weather-tool", "itinerary-worker"] {
+    for text in ["ID", "ENDPOINT", "echo-agent", "weather-tool", "itinerary-worker", "workflow-worker"] {
         assert!(table.contains(text), "{text}: {table}");
     }
     let listed: serde_json::Value =
@@ -104,6 +106,27 @@ fn missing_operation_shows_what_the_tool_says_of_itself() {
 }
 
 #[test]
+fn workflows_run_and_are_kept_for_the_next_start() {
+    let data = tempfile::tempdir().unwrap();
+    let flags = ["--backends", "echo,workflow", "--data", data.path().to_str().unwrap()];
+    let dev = Dev::start(&flags);
+    let said = dev.run(&["workflow", "run", GREETING]);
+    assert!(said.code == Some(0) && said.stdout.contains("Echo: Hello"), "{said:?}");
+
+    let mut second =
+        vec!["dev", "--grpc", "127.0.0.1:0", "--registry", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    second.extend(flags);
+    let refused = run(second).failure(1);
+    assert!(refused.contains("--data DIR") && refused.contains("process"), "{refused}");
+
+    let (done, _) = dev.stop("TERM");
+    assert!(done.code == Some(0) && done.stderr.contains(flags[3]), "it says where: {done:?}");
+    let dev = Dev::start(&flags);
+    let kept = dev.run(&["workflow", "list"]).output();
+    assert!(kept.contains("greeting-1") && kept.contains("COMPLETED"), "{kept}");
+}
+
+#[test]
 fn signals_end_the_mesh_quickly_and_in_peace() {
     for signal in ["TERM", "INT"] {
         let dev = Dev::start(&[]);
@@ -140,7 +163,7 @@ fn one_port_for_two_flags_is_found() {
 #[test]
 fn a_secured_mesh_lets_nobody_in_without_credentials_and_leaves_no_key_behind() {
     let temporary = tempfile::tempdir().unwrap();
-    let dev = Dev::start_in(temporary.path(), &["--secure", "--backends", "echo,weather,itinerary"]);
+    let dev = Dev::start_in(temporary.path(), &["--secure", "--backends", "echo,weather,itinerary,workflow"]);
     let made: Vec<_> =
         std::fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [certs] = made.as_slice() else { panic!("{made:?}") };
@@ -152,6 +175,9 @@ fn a_secured_mesh_lets_nobody_in_without_credentials_and_leaves_no_key_behind() 
     let plan = ["call", "itinerary-worker", "--param", "destination=Rome", "--json"];
     let plan: serde_json::Value = serde_json::from_str(&run(known.iter().chain(&plan)).output()).unwrap();
     assert_eq!(plan["metadata"]["weather"], "forecast", "{plan}");
+    // And so does the engine.
+    let workflow = run(known.iter().chain(&["workflow", "run", GREETING]));
+    assert!(workflow.code == Some(0) && workflow.stdout.contains("Echo: Hello"), "{workflow:?}");
     let nobody = ["--endpoint", &endpoint, "--ca", &ca, "call", "echo-agent", "x"];
     assert!(run(nobody).failure(16).contains("CREDENTIALS_MISSING"));
     // What is certain depends on whether the router's answer or the call is first.

@@ -144,6 +144,8 @@ pub(crate) struct Dev {
     stdout: BufReader<ChildStdout>,
     stderr: Option<ChildStderr>,
     ready: String,
+    /// What it keeps between runs, unless a flag says where.
+    _state: tempfile::TempDir,
 }
 
 impl Dev {
@@ -155,10 +157,12 @@ impl Dev {
     /// Starts as [`Dev::start`] does, with a directory for temporary files.
     pub(crate) fn start_in(temporary: &Path, flags: &[&str]) -> Self {
         let free = ["dev", "--grpc", "127.0.0.1:0", "--registry", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let state = tempfile::tempdir().expect("there is room");
         let mut child = command()
             .args(free)
             .args(flags)
             .env("TMPDIR", temporary)
+            .env("XDG_STATE_HOME", state.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -175,7 +179,7 @@ impl Dev {
         });
         match receiver.recv_timeout(LIMIT) {
             Ok((stdout, ready)) if ready.starts_with("switchboard: ready ") => {
-                Self { child, stdout, stderr, ready }
+                Self { child, stdout, stderr, ready, _state: state }
             }
             other => {
                 let _ = child.kill();
