@@ -1,4 +1,4 @@
-//! The commands of README.md under "Secure it", run as they stand there.
+//! The commands of README.md under "Workflows" and "Secure it", run as they stand there.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -39,4 +39,23 @@ fn a_secured_mesh_takes_the_commands_of_the_readme() {
             _ => assert_eq!((done.code, done.stdout.trim()), (Some(0), promised), "{call}: {done:?}"),
         }
     }
+}
+
+#[test]
+fn the_engine_takes_the_commands_of_the_readme() {
+    let blocks = commands("Workflows");
+    let [lines] = blocks.as_slice() else { panic!("{blocks:?}") };
+    let dev = Dev::start(&[]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let [run, list, status] = lines.as_slice() else { panic!("{lines:?}") };
+    let said = |line: &str| {
+        let endpoint = format!("export SWITCHBOARD_ENDPOINT=http://{}", dev.address("grpc"));
+        let done = shell(&root, &format!("{endpoint}; {line}"));
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{line}: {done:?}");
+        done.stdout
+    };
+    let ran = said(run);
+    assert!(ran.contains("workflow COMPLETED") && ran.contains("announce: Echo: "), "{ran}");
+    assert!(said(list).contains("itinerary  COMPLETED  3/3"));
+    assert!(said(status).contains("completed"), "{}", said(status));
 }

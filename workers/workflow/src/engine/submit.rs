@@ -41,7 +41,13 @@ struct Answered {
 pub(super) struct PendingKeys {
     by_key: HashMap<(Bytes, String), Pending>,
     order: VecDeque<(u64, (Bytes, String))>,
+    /// Keys since the store last forgot expired ones.
+    since_expiry: usize,
 }
+
+/// After so many new keys the store forgets twice as many that have expired, in the same commit: they go faster than they
+/// come, and an idle engine writes nothing.
+const KEYS_PER_EXPIRY: usize = 512;
 
 #[derive(Debug)]
 struct Pending {
@@ -188,6 +194,11 @@ impl Loop {
             key: key.key.clone(),
             remembered: Remembered { hash: key.hash, response: response.clone(), expires_ms },
         });
+        self.keys.since_expiry += 1;
+        if self.keys.since_expiry >= KEYS_PER_EXPIRY {
+            self.keys.since_expiry = 0;
+            turn.writes.push(Write::Expire { now_ms: self.now, limit: 2 * KEYS_PER_EXPIRY });
+        }
         let name = (key.scope, key.key);
         self.keys.order.push_back((commit, name.clone()));
         self.keys.by_key.insert(name, Pending { hash: key.hash, response, commit });

@@ -1,10 +1,11 @@
 //! The same request sent again gets the same answer.
 
 use crate::support::*;
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 use workflow_machine::WorkflowId;
+use workflow_store::MemoryStore;
 use workflow_worker::{
-    engine::{EngineError, Key},
+    engine::{EngineError, Key, Settings},
     spec::Submission,
 };
 
@@ -84,5 +85,22 @@ fn of_an_atomic_batch_all_are_taken_or_none() {
         assert!(matches!(not_found, Err(EngineError::NotFound)));
         let taken = engine.engine.submit(vec![named("new"), named("newer")], true, None).await.unwrap();
         assert!(taken.iter().all(Result::is_ok));
+    });
+}
+
+#[test]
+fn keys_that_expired_are_forgotten_as_new_ones_come() {
+    test(async {
+        let settings = Settings { key_ttl_ms: 0, ..Settings::default() };
+        let engine = Scripted::with(Arc::new(MemoryStore::default()), settings).await;
+        for n in 0..600 {
+            engine.engine.submit(one(), false, key(&format!("k{n}"), 1)).await.unwrap();
+        }
+        let kept = |n: usize| {
+            let found = engine.store.idempotent(b"me/submit", &format!("k{n}"), 0).unwrap();
+            found.is_some()
+        };
+        assert!((0..400).all(|n| !kept(n)), "they are gone");
+        assert!(kept(599), "the last one waits for the next that come");
     });
 }
