@@ -1,4 +1,4 @@
-//! A codec that takes messages as they are.
+//! A codec that takes messages as they are, for whoever passes them on or knows no proto of them.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;

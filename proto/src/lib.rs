@@ -3,7 +3,10 @@
 //! Holds no logic. The `.proto` files beside this crate's manifest are the source; see
 //! `switchboard/route.proto` for the options that tell the router where a request carries its ID.
 
+mod codec;
 pub mod rpc;
+
+pub use codec::BytesCodec;
 
 /// Agents, tools and task workers (`agent_platform.proto`).
 #[expect(missing_docs, reason = "generated; the .proto files are documented")]

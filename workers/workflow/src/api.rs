@@ -48,7 +48,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use workflow_machine::WorkflowId;
 
 use crate::{
-    engine::{Engine, EngineError},
+    engine::{Engine, EngineError, wall},
     spec,
 };
 use lane_rates::LaneRates;
@@ -57,11 +57,17 @@ use status::Problem;
 /// Largest message that a service takes, in bytes: that of the origin.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
 
-/// A service with the limit of what it takes. What it sends has none here: clients say what they take.
-macro_rules! limited {
-    ($server:ident, $api:expr) => {
-        $server::new($api).max_decoding_message_size(MAX_REQUEST_BYTES)
+/// Does something with each service of the API, with the limit of what it takes. What it sends has none here: clients say
+/// what they take.
+macro_rules! each_service {
+    ($api:expr, $service:ident => $does:expr) => {
+        each_service!(@of $api, $service => $does;
+            WorkflowServiceServer, StreamingServiceServer, BatchServiceServer, SagaServiceServer,
+            SignalServiceServer, WorkflowControlServiceServer, AdminServiceServer, OperatorServiceServer)
     };
+    (@of $api:expr, $service:ident => $does:expr; $($server:ident),*) => {{
+        $(let $service = $server::new($api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES); $does;)*
+    }};
 }
 
 /// What an operator may set of the API.
@@ -113,7 +119,7 @@ impl Api {
         admin::restore(&mut settings, kept);
         let shared = Shared {
             settings: RwLock::new(Arc::new(settings)),
-            started_ms: admin::now_ms(),
+            started_ms: wall(),
             lane_rates: LaneRates::default(),
         };
         let api = Self { engine, shared: Arc::new(shared) };
@@ -145,32 +151,15 @@ impl Services {
     }
 
     /// Has the backend serve them.
-    pub fn add_to(self, backend: Backend) -> Backend {
-        let api = self.api;
+    pub fn add_to(self, mut backend: Backend) -> Backend {
+        each_service!(self.api, service => backend = backend.add_service(service));
         backend
-            .add_service(limited!(WorkflowServiceServer, api.clone()))
-            .add_service(limited!(StreamingServiceServer, api.clone()))
-            .add_service(limited!(BatchServiceServer, api.clone()))
-            .add_service(limited!(SagaServiceServer, api.clone()))
-            .add_service(limited!(SignalServiceServer, api.clone()))
-            .add_service(limited!(WorkflowControlServiceServer, api.clone()))
-            .add_service(limited!(AdminServiceServer, api.clone()))
-            .add_service(limited!(OperatorServiceServer, api))
     }
 
     /// The same for a server of tonic.
     pub fn routes(self) -> Routes {
-        let api = self.api;
         let mut routes = RoutesBuilder::default();
-        routes.add_service(limited!(WorkflowServiceServer, api.clone()));
-        routes.add_service(limited!(StreamingServiceServer, api.clone()));
-        routes.add_service(limited!(BatchServiceServer, api.clone()));
-        routes.add_service(limited!(SagaServiceServer, api.clone()));
-        routes
-            .add_service(limited!(SignalServiceServer, api.clone()))
-            .add_service(limited!(WorkflowControlServiceServer, api.clone()))
-            .add_service(limited!(AdminServiceServer, api.clone()))
-            .add_service(limited!(OperatorServiceServer, api));
+        each_service!(self.api, service => routes.add_service(service));
         routes.routes()
     }
 }

@@ -23,7 +23,8 @@
 //! | `timers`, `clock` | when |
 //! | `restore` | what was going on when the process ended |
 //! | `summary` | what lists show of a workflow |
-//! | `hub`, `watch`, `log_watch` | who looks on |
+//! | `hub`, `watch` | who looks on |
+//! | `log_watch` | lines of logs, and who follows them |
 //! | `purge` | what ended long ago goes |
 
 mod clock;
@@ -64,6 +65,8 @@ pub use log_watch::{LogLines, LogWatch};
 pub use settings::Settings;
 pub use watch::{Gap, Watch};
 
+pub(crate) use clock::wall;
+pub(crate) use restore::event;
 pub(crate) use submit::name_item;
 
 use command::Command;

@@ -1,11 +1,7 @@
-//! What both programs of `make chaos` share: a gRPC service whose messages are plain bytes, and its codec.
+//! What both programs of `make chaos` share: a gRPC service whose messages are plain bytes.
 //!
 //! `chaos-load` makes calls at a fixed rate and accounts for each; `chaos-bytes` is the backend for what no backend of
 //! the platform does (streams in both directions, endless ones, very large messages). The runner is `run.py`.
-
-mod codec;
-
-pub use codec::BytesCodec;
 
 /// The service's full name, by which routers find it.
 pub const SERVICE: &str = "chaos.Bytes";

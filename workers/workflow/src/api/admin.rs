@@ -20,7 +20,7 @@ use workflow_machine::Millis;
 use workflow_store::{Count, Filter, Status as Stored};
 
 use super::{Api, caller::Caller, lane_rates, shown, status::Problem};
-use crate::engine::{EngineError, LaneState};
+use crate::engine::{EngineError, LaneState, wall};
 
 pub(super) use config::restore;
 
@@ -43,11 +43,6 @@ pub(super) fn confirmed(confirmation: bool, what: &str) -> Result<(), Problem> {
     }
     let message = format!("{what}; set confirmation to do it");
     Err(Problem::new(Code::FailedPrecondition, "CONFIRMATION_REQUIRED", message))
-}
-
-pub(super) fn now_ms() -> Millis {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as Millis)
 }
 
 impl Api {
@@ -123,7 +118,7 @@ impl Api {
     async fn purge(&self, request: PurgeWorkflowsRequest) -> Result<u64, Problem> {
         let hours = u64::try_from(request.age_threshold_hours).ok().filter(|hours| *hours > 0);
         let hours = hours.ok_or_else(|| Problem::invalid("age_threshold_hours", "is at least 1"))?;
-        let before = now_ms().saturating_sub(hours * 3_600_000);
+        let before = wall().saturating_sub(hours * 3_600_000);
         if request.dry_run {
             return Ok(self.engine.purgeable(before).await?);
         }
@@ -267,7 +262,7 @@ impl AdminService for Api {
                     return Err(EngineError::NoLane(name.clone()).into());
                 }
             }
-            let now = now_ms();
+            let now = wall();
             Ok(lanes.into_iter().map(|lane| self.lane_stats(lane, now)).collect())
         };
         let outcome: Result<Vec<LaneStats>, Problem> = outcome.await;

@@ -2,7 +2,6 @@
 
 mod history;
 
-use prost::Message;
 use switchboard_proto::goclaw::v1::{
     GetHistoryRequest, GetHistoryResponse, GetTaskResultStreamRequest, PaginationResponse,
     PauseWorkflowRequest, PauseWorkflowResponse, ResumeWorkflowRequest, ResumeWorkflowResponse,
@@ -26,7 +25,7 @@ use super::{
     workflow_id,
 };
 use crate::{
-    engine::{EngineError, Gap, StartError, Taken},
+    engine::{EngineError, Gap, Taken, event},
     spec,
 };
 
@@ -46,18 +45,16 @@ struct Read {
 impl Api {
     async fn events(&self, id: &WorkflowId, after: u64, limit: usize) -> Result<Read, Problem> {
         let stored = StoreId::new(id.as_str()).map_err(|_| EngineError::NotFound)?;
-        let name = id.to_string();
+        let read_of = stored.clone();
         let read = self.engine.from_store(move |store| {
             let Some(summary) = store.summary(&stored)? else { return Ok(None) };
             Ok(Some((summary.last_seq, store.events(&stored, after, limit)?)))
         });
         let (head, found) = read.await?.ok_or(EngineError::NotFound)?;
-        let events = found.items.into_iter().map(|item| {
-            Event::decode(item.data).map_err(|source| {
-                let id = name.clone();
-                Problem::from(Gap::Unreadable(StartError::Unreadable { id, seq: item.seq, source }))
-            })
-        });
+        let events = found
+            .items
+            .into_iter()
+            .map(|item| event(&read_of, &item).map_err(|error| Problem::from(Gap::Unreadable(error))));
         Ok(Read { events: events.collect::<Result<_, _>>()?, oldest: found.oldest, head })
     }
 

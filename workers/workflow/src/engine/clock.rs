@@ -44,7 +44,8 @@ impl Clock {
     }
 }
 
-fn wall() -> Millis {
+/// What the system's clock says, in Unix milliseconds.
+pub(crate) fn wall() -> Millis {
     // A clock before 1970 is a clock that was not set.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis)
 }

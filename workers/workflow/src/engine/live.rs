@@ -79,15 +79,6 @@ impl Live {
         Some((self.slots.swap_remove(at).lane, failed))
     }
 
-    /// The lane of a task, or of the task that an item is of.
-    pub(super) fn lane_of(&self, task: &str) -> String {
-        let spec = self.workflow.spec();
-        let task = task.split_once('[').map_or(task, |(task, _)| task);
-        let named = spec.tasks.iter().find(|one| one.id == task).map_or("", |task| task.lane.as_str());
-        let lanes = [named, spec.lane.as_str(), workflow_machine::limits::DEFAULT_LANE];
-        lanes.into_iter().find(|lane| !lane.is_empty()).unwrap_or_default().to_owned()
-    }
-
     /// Gives back all slots: the workflow has ended.
     pub(super) fn release_all(&mut self) -> impl Iterator<Item = LaneKey> {
         self.slots.drain(..).map(|slot| slot.lane)

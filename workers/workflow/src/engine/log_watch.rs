@@ -1,16 +1,21 @@
-//! Follows one workflow's log: the lines that are kept, then each as it becomes durable.
+//! One workflow's log: keeps its lines, and follows them, first those that are kept, then each as it becomes durable.
 
 use std::sync::Arc;
 
 use prost::Message;
-use workflow_machine::WorkflowId;
-use workflow_store::{Store, WorkflowId as StoreId};
+use workflow_machine::{Millis, WorkflowId};
+use workflow_store::{Store, WorkflowId as StoreId, Write};
 
 use super::{
     hub::{Hub, Subscription},
+    run::Loop,
+    turn::{Effect, Turn},
     watch::{Gap, blocking},
 };
-use crate::log::Line;
+use crate::{
+    attempt::{AttemptId, Untaken},
+    log::Line,
+};
 
 /// Follows a workflow's log. It holds at most one reading; lines that the store lets go meanwhile are counted as dropped.
 pub struct LogWatch {
@@ -71,5 +76,37 @@ impl LogWatch {
                 std::future::pending::<()>().await;
             }
         }
+    }
+}
+
+impl Loop {
+    /// Keeps a log line of an attempt that counts.
+    pub(super) fn log(
+        &mut self,
+        turn: &mut Turn,
+        attempt: &AttemptId,
+        at: Millis,
+        level: u8,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> Result<(), Untaken> {
+        let Some(live) = self.live.get_mut(&attempt.workflow) else {
+            return Err(Untaken::NotRunning(attempt.workflow.clone()));
+        };
+        let number = match live.log {
+            Some(number) => number,
+            None => self.store.logs(&live.id, u64::MAX, 1).map_err(|_| Untaken::Closed)?.newest,
+        } + 1;
+        live.log = Some(number);
+        let line = Line {
+            at,
+            level: level.into(),
+            task: attempt.task.clone(),
+            message,
+            fields: fields.into_iter().collect(),
+        };
+        turn.writes.push(Write::Log { id: live.id.clone(), seq: number, data: line.encode_to_vec().into() });
+        turn.effects.push(Effect::PublishLog(attempt.workflow.clone(), number));
+        Ok(())
     }
 }

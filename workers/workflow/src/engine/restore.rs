@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use workflow_machine::{Event, Workflow, WorkflowId};
-use workflow_store::{Store, StoreError};
+use workflow_store::{Item, Store, StoreError, WorkflowId as StoreId};
 
 use super::{StartError, command::EngineError, live::Live, run::Loop, submit::stored_id, turn::Turn};
 
@@ -20,13 +20,7 @@ pub(super) fn workflow(store: &dyn Store, id: &WorkflowId) -> Result<Option<Work
         let read = store.events(&stored, after, READ_AT_ONCE)?.items;
         let more = read.len() == READ_AT_ONCE;
         for item in read {
-            // From a slice: what is decoded from `Bytes` keeps all of them.
-            let event = Event::decode(&item.data[..]).map_err(|source| StartError::Unreadable {
-                id: id.to_string(),
-                seq: item.seq,
-                source,
-            })?;
-            events.push(event);
+            events.push(event(&stored, &item)?);
         }
         if !more {
             break;
@@ -37,6 +31,16 @@ pub(super) fn workflow(store: &dyn Store, id: &WorkflowId) -> Result<Option<Work
     }
     let workflow = Workflow::replay(&events);
     workflow.map(Some).map_err(|source| StartError::Corrupt { id: id.to_string(), source })
+}
+
+/// Reads one event of a workflow.
+pub(crate) fn event(id: &StoreId, item: &Item) -> Result<Event, StartError> {
+    // From a slice: what is decoded from `Bytes` keeps all of them.
+    Event::decode(&item.data[..]).map_err(|source| StartError::Unreadable {
+        id: id.to_string(),
+        seq: item.seq,
+        source,
+    })
 }
 
 pub(super) fn unreadable(error: StoreError) -> EngineError {
@@ -59,21 +63,11 @@ impl Loop {
         let mut turn = Turn::default();
         for (id, actions) in outstanding {
             for action in actions {
-                self.perform_again(&mut turn, &id, action);
+                self.perform(&mut turn, &id, action);
             }
         }
         self.settle(&mut turn);
         self.commit(turn);
         Ok(())
-    }
-
-    /// Performs an action that was outstanding. An attempt keeps the lane of its task.
-    fn perform_again(&mut self, turn: &mut Turn, id: &WorkflowId, action: workflow_machine::Action) {
-        if let workflow_machine::Action::Run(run) = &action {
-            let lane = self.live.get(id).map(|live| live.lane_of(&run.task));
-            self.dispatching = lane.map(|lane| self.lanes.of(&lane));
-        }
-        self.perform(turn, id, action);
-        self.dispatching = None;
     }
 }

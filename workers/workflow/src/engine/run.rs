@@ -137,9 +137,6 @@ impl Loop {
                 self.report(report);
             }
             self.fire_timers();
-            let mut turn = Turn::default();
-            self.settle(&mut turn);
-            self.commit(turn);
             self.let_go();
             self.show();
         }
@@ -309,6 +306,7 @@ impl Loop {
         task.is_some_and(|task| task.detail == TaskDetail::Retrying)
     }
 
+    /// Tells workflows what time it is, and gives tasks the slots that a rate lets go by now.
     fn fire_timers(&mut self) {
         let mut turn = Turn::default();
         while let Some((id, key)) = self.timers.take(self.now) {

@@ -12,7 +12,7 @@ use super::{
     command::{EngineError, Key, Reply, Submitted, Told},
     restore,
     run::Loop,
-    turn::{Effect, Turn},
+    turn::Turn,
 };
 use crate::spec::Submission;
 
@@ -307,37 +307,4 @@ fn set_function_lane(spec: &mut Spec) {
 /// The identifier as the store has it; `None` if no workflow can have it.
 pub(super) fn stored_id(id: &WorkflowId) -> Option<StoreId> {
     StoreId::new(id.as_str()).ok()
-}
-
-impl Loop {
-    /// Keeps a log line of an attempt that counts.
-    pub(super) fn log(
-        &mut self,
-        turn: &mut Turn,
-        attempt: &crate::attempt::AttemptId,
-        at: workflow_machine::Millis,
-        level: u8,
-        message: String,
-        fields: Vec<(String, String)>,
-    ) -> Result<(), crate::attempt::Untaken> {
-        use crate::{attempt::Untaken, log::Line};
-        let Some(live) = self.live.get_mut(&attempt.workflow) else {
-            return Err(Untaken::NotRunning(attempt.workflow.clone()));
-        };
-        let number = match live.log {
-            Some(number) => number,
-            None => self.store.logs(&live.id, u64::MAX, 1).map_err(|_| Untaken::Closed)?.newest,
-        } + 1;
-        live.log = Some(number);
-        let line = Line {
-            at,
-            level: level.into(),
-            task: attempt.task.clone(),
-            message,
-            fields: fields.into_iter().collect(),
-        };
-        turn.writes.push(Write::Log { id: live.id.clone(), seq: number, data: line.encode_to_vec().into() });
-        turn.effects.push(Effect::PublishLog(attempt.workflow.clone(), number));
-        Ok(())
-    }
 }

@@ -117,8 +117,8 @@ impl Loop {
                 self.lanes.wait(&lane, priority, id.clone(), task, now);
             }
             Action::Run(run) => {
-                let lane =
-                    self.dispatching.unwrap_or_else(|| self.lanes.of(workflow_machine::limits::DEFAULT_LANE));
+                // What is made again after a restart got its slot before.
+                let lane = self.dispatching.unwrap_or_else(|| self.lanes.of(&run.lane));
                 live.hold(run.task.clone(), lane);
                 self.lanes.begin(lane, now);
                 let spec = live.workflow.spec();
@@ -249,7 +249,7 @@ impl Loop {
                 Ok(()) => Ok(()),
                 Err(error) => {
                     if shared.fail() {
-                        tracing::error!(error = %chain(&*error), "the store failed: nothing is taken until a restart");
+                        tracing::error!(error = %switchboard_transport::chain(&*error), "the store failed: nothing is taken until a restart");
                     }
                     Err(EngineError::Failed)
                 }
@@ -287,15 +287,4 @@ fn outcome(child: &Workflow) -> Outcome {
         result: bytes::Bytes::new(),
         error: Some(TaskError::permanent("CHILD_FAILED", "the child has not ended")),
     })
-}
-
-/// An error with all its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

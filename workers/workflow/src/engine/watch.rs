@@ -2,13 +2,13 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use prost::Message;
 use workflow_machine::{Event, WorkflowId};
 use workflow_store::{Store, StoreError, WorkflowId as StoreId};
 
 use super::{
     StartError,
     hub::{Hub, Subscription},
+    restore::event,
 };
 
 /// Events that are read at once: a screenful, and some 20 KB.
@@ -94,9 +94,9 @@ impl Watch {
     /// If the store cannot be read, or the workflow was purged meanwhile ([`Gap::NotFound`]).
     pub async fn next(&mut self) -> Result<Event, Gap> {
         loop {
-            if let Some(event) = self.buffered.pop_front() {
-                self.after = event.seq;
-                return Ok(event);
+            if let Some(next) = self.buffered.pop_front() {
+                self.after = next.seq;
+                return Ok(next);
             }
             if !self.caught_up {
                 self.read().await?;
@@ -123,11 +123,6 @@ impl Watch {
         self.after
     }
 
-    /// Number of events that are known to wait behind it.
-    pub fn behind(&self) -> u64 {
-        self.subscription.head.borrow().seq.saturating_sub(self.after)
-    }
-
     async fn read(&mut self) -> Result<(), Gap> {
         let (store, id, after) = (self.store.clone(), self.id.clone(), self.after);
         let events = blocking(move || {
@@ -141,13 +136,7 @@ impl Watch {
         .ok_or(Gap::NotFound)?;
         self.caught_up = events.items.len() < READ_AT_ONCE;
         for item in events.items {
-            // From a slice: what is decoded from `Bytes` keeps all of them.
-            let event = Event::decode(&item.data[..]).map_err(|source| StartError::Unreadable {
-                id: self.id.to_string(),
-                seq: item.seq,
-                source,
-            })?;
-            self.buffered.push_back(event);
+            self.buffered.push_back(event(&self.id, &item)?);
         }
         Ok(())
     }

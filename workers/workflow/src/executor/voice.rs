@@ -1,12 +1,14 @@
 //! What an attempt says for the log while it is made.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use workflow_machine::Millis;
 
 use super::Metrics;
-use crate::attempt::{AttemptId, Report, Reports};
+use crate::{
+    attempt::{AttemptId, Report, Reports},
+    engine::wall,
+};
 
 /// Level of a line, as in `goclaw.v1.LogLevel`.
 pub(super) const INFO: u8 = 2;
@@ -41,7 +43,7 @@ impl Voice {
         message: impl Into<String>,
         fields: impl IntoIterator<Item = (String, String)>,
     ) {
-        let report = line(now(), level, message.into(), fields);
+        let report = line(wall(), level, message.into(), fields);
         if !self.reports.offer(self.id.clone(), report) {
             self.metrics.dropped_logs.add(1);
         }
@@ -63,12 +65,6 @@ pub(crate) fn line(
     };
     let fields = fields.into_iter().take(MAX_FIELDS).map(within).collect();
     Report::Log { at, level, message, fields }
-}
-
-/// The wall clock.
-pub(crate) fn now() -> Millis {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    since.as_millis().try_into().unwrap_or(Millis::MAX)
 }
 
 /// Shortens a text to `limit` bytes, at a character's end.

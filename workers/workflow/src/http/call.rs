@@ -3,13 +3,13 @@
 use std::{convert::Infallible, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use prost::Message;
+use switchboard_proto::BytesCodec;
 use tonic::{
     Extensions, Request, Response, Status, Streaming,
     body::Body,
     client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::{Service, http},
     metadata::MetadataMap,
     transport::server::TcpConnectInfo,
@@ -89,7 +89,7 @@ impl Caller {
         message: Bytes,
     ) -> Result<Response<Bytes>, Status> {
         let mut client = self.client().await?;
-        let answer = client.unary(self.request(message), PathAndQuery::from_static(method), Raw);
+        let answer = client.unary(self.request(message), PathAndQuery::from_static(method), BytesCodec);
         match tokio::time::timeout(self.timeout, answer).await {
             Ok(answer) => answer,
             Err(_) => Err(Status::deadline_exceeded("the engine did not answer in time; try again")),
@@ -114,7 +114,7 @@ impl Caller {
     ) -> Result<Streaming<Bytes>, Status> {
         let mut client = self.client().await?;
         let request = self.request(message);
-        let answer = client.server_streaming(request, PathAndQuery::from_static(method), Raw);
+        let answer = client.server_streaming(request, PathAndQuery::from_static(method), BytesCodec);
         match tokio::time::timeout(self.timeout, answer).await {
             Ok(answer) => answer.map(Response::into_inner),
             Err(_) => Err(Status::deadline_exceeded("the engine did not answer in time; try again")),
@@ -167,42 +167,4 @@ pub(super) fn copy_headers(metadata: &MetadataMap, into: &mut HeaderMap) {
 /// A message that a service of this process has sent.
 pub(super) fn decoded<M: Message + Default>(message: &Bytes) -> Result<M, Status> {
     M::decode(message.clone()).map_err(|_| Status::internal("a service answered with something else"))
-}
-
-/// Leaves messages as they are.
-#[derive(Clone, Copy, Debug)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }

@@ -11,7 +11,7 @@ use workflow_store::WorkflowId as StoreId;
 use super::{Outgoing, Sender, outgoing, outgoing::Untaken, over};
 use crate::{
     api::{Api, status::Problem},
-    engine::{EngineError, Gap, StartError, Watch},
+    engine::{EngineError, Gap, Watch, event},
 };
 
 /// The trailer that says after which sequence to resume.
@@ -132,12 +132,9 @@ pub(crate) async fn fold<T: Send + 'static>(
             let more = items.len() == READ_AT_ONCE;
             for item in items.into_iter().take_while(|item| item.seq <= last) {
                 after = item.seq;
-                match Event::decode(item.data) {
+                match event(&stored, &item) {
                     Ok(event) => apply(&mut state, &event),
-                    Err(source) => {
-                        let id = stored.to_string();
-                        return Ok(Err(StartError::Unreadable { id, seq: item.seq, source }));
-                    }
+                    Err(error) => return Ok(Err(error)),
                 }
             }
             if !more {

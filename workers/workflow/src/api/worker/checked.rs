@@ -7,8 +7,8 @@ use tonic::Status;
 use workflow_machine::{Invalid, MAX_VIOLATIONS, TaskError, Violation, WorkflowId};
 
 use crate::attempt::AttemptId;
+use crate::engine::wall;
 use crate::executor::functions::Beat;
-use crate::executor::voice::now;
 use crate::spec;
 
 /// Characters of names: of workers and queues.
@@ -160,5 +160,5 @@ fn line(entry: wire::LogEntry) -> Line {
     });
     let mut fields: Vec<_> = entry.fields.into_iter().collect();
     fields.sort_unstable();
-    Line { at: at.unwrap_or_else(now), level: level as u8, message: entry.message, fields }
+    Line { at: at.unwrap_or_else(wall), level: level as u8, message: entry.message, fields }
 }

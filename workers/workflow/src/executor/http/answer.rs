@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use workflow_machine::TaskError;
 
 use super::retry_after;
-use crate::executor::voice::{cut, now};
+use crate::engine::wall;
+use crate::executor::voice::cut;
 
 /// Bytes of all headers of a result, names and values: what does not fit is left out.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -78,7 +79,7 @@ async fn refused(place: &str, status: StatusCode, headers: &HeaderMap, mut respo
     let wait = headers.get(RETRY_AFTER).filter(|_| retryable).and_then(|value| value.to_str().ok());
     TaskError {
         retryable,
-        retry_after_ms: wait.map_or(0, |value| retry_after::wait_ms(value, now())),
+        retry_after_ms: wait.map_or(0, |value| retry_after::wait_ms(value, wall())),
         ..error
     }
 }
