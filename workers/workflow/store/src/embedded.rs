@@ -7,6 +7,7 @@ mod keys;
 mod logs;
 mod query;
 mod record;
+mod runs;
 mod staged;
 
 use std::{
@@ -196,8 +197,28 @@ impl Store for EmbeddedStore {
 
     fn events(&self, id: &WorkflowId, after: u64, limit: usize) -> Result<Events, StoreError> {
         let view = self.database.view();
-        let (oldest, _) = ends(&view, Keyspace::Events, id)?;
-        Ok(Events { oldest, items: items(&view, Keyspace::Events, id, after, limit)? })
+        let mut items = Vec::new();
+        let (from, end) = (keys::of_workflow(id), keys::behind(&keys::of_workflow(id)));
+        let all = (Bound::Included(from.clone()), Bound::Excluded(end.clone()));
+        let Some((oldest, _)) = view.scan(Keyspace::Events, all).next().transpose()? else {
+            return Ok(Events { oldest: 0, items });
+        };
+        // The run that the first of them lies in begins with it, or before.
+        let next = keys::numbered(id, after.saturating_add(1));
+        let before = (Bound::Included(from), Bound::Included(next.clone()));
+        let first = view.scan(Keyspace::Events, before).next_back().transpose()?.map(|(key, _)| key.to_vec());
+        let wanted = (Bound::Included(first.unwrap_or(next)), Bound::Excluded(end));
+        for pair in view.scan(Keyspace::Events, wanted) {
+            let (key, run) = pair?;
+            let run =
+                runs::read(keys::last_number(&key), run).ok_or_else(|| corrupt(&self.directory, "events"))?;
+            items.extend(run.into_iter().filter(|event| event.seq > after));
+            if items.len() >= limit {
+                items.truncate(limit);
+                break;
+            }
+        }
+        Ok(Events { oldest: keys::last_number(&oldest), items })
     }
 
     fn live(&self) -> Result<Vec<Summary>, StoreError> {
@@ -248,8 +269,8 @@ impl Store for EmbeddedStore {
 
     fn logs(&self, id: &WorkflowId, after: u64, limit: usize) -> Result<Logs, StoreError> {
         let view = self.database.view();
-        let (oldest, newest) = ends(&view, Keyspace::Logs, id)?;
-        Ok(Logs { oldest, newest, items: items(&view, Keyspace::Logs, id, after, limit)? })
+        let (oldest, newest) = ends(&view, id)?;
+        Ok(Logs { oldest, newest, items: lines(&view, id, after, limit)? })
     }
 
     fn blob(
@@ -310,26 +331,20 @@ fn asks_for_ended(filter: &Filter) -> bool {
             .any(|status| status.is_terminal() && filter.statuses.contains(status))
 }
 
-/// The numbers of the first and the last item of a workflow; zeros if it has none.
-fn ends(view: &View, keyspace: Keyspace, id: &WorkflowId) -> Result<(u64, u64), StoreError> {
+/// The numbers of the first and the last log line of a workflow; zeros if it has none.
+fn ends(view: &View, id: &WorkflowId) -> Result<(u64, u64), StoreError> {
     let prefix = keys::of_workflow(id);
     let range = (Bound::Included(prefix.clone()), Bound::Excluded(keys::behind(&prefix)));
-    let mut found = view.scan(keyspace, range);
+    let mut found = view.scan(Keyspace::Logs, range);
     let Some(first) = found.next().transpose()? else { return Ok((0, 0)) };
     let first = keys::last_number(&first.0);
     Ok((first, found.next_back().transpose()?.map_or(first, |(key, _)| keys::last_number(&key))))
 }
 
-fn items(
-    view: &View,
-    keyspace: Keyspace,
-    id: &WorkflowId,
-    after: u64,
-    limit: usize,
-) -> Result<Vec<Item>, StoreError> {
+fn lines(view: &View, id: &WorkflowId, after: u64, limit: usize) -> Result<Vec<Item>, StoreError> {
     let start = keys::numbered(id, after);
     let end = keys::behind(&keys::of_workflow(id));
-    let found = view.scan(keyspace, (Bound::Excluded(start), Bound::Excluded(end))).take(limit);
+    let found = view.scan(Keyspace::Logs, (Bound::Excluded(start), Bound::Excluded(end))).take(limit);
     found.map(|pair| pair.map(|(key, data)| Item { seq: keys::last_number(&key), data })).collect()
 }
 

@@ -8,7 +8,7 @@
 //! | ended | created, id | summary |
 //! | pointers | id of an ended workflow | created |
 //! | index | term, created, id | status, detail, saga, length of the term |
-//! | events | id 0 seq | event |
+//! | events | id 0 seq | the events of a commit from that one on, see `runs` |
 //! | logs | id 0 seq | line |
 //! | blobs | id 0 name-length name chunk | chunk 0: total length; from 1: up to 256 KiB each |
 //! | idempotency | scope-length scope key | hash, expiry, response |

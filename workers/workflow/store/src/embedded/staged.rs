@@ -17,6 +17,7 @@ use super::{
     logs::{Extent, Extents},
     query,
     record::{self, Posting},
+    runs::Run,
 };
 use crate::{
     Commit, Cursor, Millis, Rejection, StoreError, Summary, WorkflowId, Write,
@@ -33,6 +34,8 @@ pub(super) struct Staged<'a> {
     extents: &'a Extents,
     pub(super) changes: Changes,
     pub(super) workflows: HashMap<WorkflowId, Change>,
+    /// Events that are in `changes` once the group is whole.
+    runs: HashMap<WorkflowId, Run>,
     pub(super) counters: Counters,
     pub(super) logs: HashMap<WorkflowId, Extent>,
     /// Up to where expired records are gone; the next search begins there and passes no tombstones.
@@ -73,6 +76,7 @@ impl<'a> Staged<'a> {
             extents,
             changes: Changes::new(),
             workflows: HashMap::new(),
+            runs: HashMap::new(),
             counters,
             logs: HashMap::new(),
             expired,
@@ -93,6 +97,9 @@ impl<'a> Staged<'a> {
                 }
             }
         }
+        for (id, run) in std::mem::take(&mut self.runs) {
+            self.put_run(&id, run);
+        }
         self.write_summaries();
         Ok(())
     }
@@ -109,7 +116,16 @@ impl<'a> Staged<'a> {
             },
             Write::Event { id, seq, data } => {
                 self.must_exist(id)?;
-                self.put(Keyspace::Events, keys::numbered(id, *seq), data.clone());
+                let former = match self.runs.get_mut(id) {
+                    Some(run) if run.takes(*seq) => {
+                        run.push(data);
+                        None
+                    }
+                    _ => self.runs.insert(id.clone(), Run::of(*seq, data)),
+                };
+                if let Some(former) = former {
+                    self.put_run(id, former);
+                }
             }
             Write::Idempotent { scope, key, remembered } => {
                 let record = keys::idempotency(scope, key);
@@ -154,6 +170,7 @@ impl<'a> Staged<'a> {
             Write::Setting { name, value: None } => self.delete(Keyspace::Misc, keys::setting(name)),
             Write::Purge(id) => {
                 if self.current(id)?.take().is_some() {
+                    self.runs.remove(id);
                     for keyspace in [Keyspace::Events, Keyspace::Logs, Keyspace::Blobs] {
                         self.delete_all(keyspace, &keys::of_workflow(id))?;
                     }
@@ -303,6 +320,10 @@ impl<'a> Staged<'a> {
     fn put(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Bytes) {
         self.is_too_long |= key.len() > keys::MAX_KEY_BYTES;
         self.changes.insert((keyspace, key), Some(value));
+    }
+
+    fn put_run(&mut self, id: &WorkflowId, run: Run) {
+        self.put(Keyspace::Events, keys::numbered(id, run.first), run.write());
     }
 
     fn delete(&mut self, keyspace: Keyspace, key: Vec<u8>) {
