@@ -6,6 +6,9 @@ from peers import UNLIMITED, Bytes, Server
 from processes import Mesh, eventually
 from security import SECURE, security
 from stubs import rpc
+from workflows import Engine
+from workflows import pb as workflow_pb
+from workflows import rpc as workflow_rpc
 
 # Found by the name of its gRPC service, as any service is that says so in its meta.
 BYTES_SERVICE = "demo.EchoBidi"
@@ -60,6 +63,27 @@ def workers(channel):
 
 
 @pytest.fixture(scope="session")
+def engine(mesh, tmp_path_factory):
+    """The workflow engine, from the first test that asks for it: those before count who is in the mesh."""
+    engine = Engine(mesh, tmp_path_factory.mktemp("workflow"))
+    try:
+        yield engine.serve()
+    except BaseException:
+        print(engine.tail())
+        raise
+    finally:
+        engine.kill()
+
+
+@pytest.fixture
+def workflows(engine, channel):
+    stub = workflow_rpc.WorkflowServiceStub(channel)
+    # A router that never heard of the service learns of it within a second.
+    eventually(10, lambda: stub.ListWorkflows(workflow_pb.ListWorkflowsRequest(), timeout=5) is not None)
+    return stub
+
+
+@pytest.fixture(scope="session")
 def bytes_server():
     service = Bytes()
     server = Server(service.handler(BYTES_SERVICE), service="demo-echo-bidi")
@@ -103,7 +127,10 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_makereport(item, call):
     """Adds the end of every process's log to the report of a failed test."""
     report = yield
-    mesh = item.funcargs.get("mesh") if hasattr(item, "funcargs") else None
-    if report.when == "call" and report.failed and mesh:
-        report.sections.append(("mesh", mesh.tails()))
+    given = item.funcargs if hasattr(item, "funcargs") else {}
+    if report.when == "call" and report.failed:
+        if "mesh" in given:
+            report.sections.append(("mesh", given["mesh"].tails()))
+        if "engine" in given:
+            report.sections.append(("engine", given["engine"].tail()))
     return report

@@ -23,7 +23,13 @@ from stubs import ROOT
 SECURE = os.environ.get("SWITCHBOARD_E2E", "clear") == "secure"
 BINARIES = pathlib.Path(os.environ.get("SWITCHBOARD_BIN_DIR", ROOT / "target/debug")).absolute()
 # Whom a backend's binary registers as.
-SERVICES = {"echo-agent": "agent-echo", "weather-tool": "tool-weather", "itinerary-worker": "worker-itinerary", "chaos-bytes": "tool-bytes"}
+SERVICES = {
+    "echo-agent": "agent-echo",
+    "weather-tool": "tool-weather",
+    "itinerary-worker": "worker-itinerary",
+    "workflow-worker": "worker-workflow",
+    "chaos-bytes": "tool-bytes",
+}
 # Who has a token at Consul, and the policy of that name.
 MEMBERS = ("consul-agent", "haproxy-dns", "router", *SERVICES.values())
 
@@ -82,8 +88,10 @@ class Secure:
         for name, token in self.tokens.items():
             self.write(f"consul-{name}.token", token)
         self.write("load.jwt", self.jwt("load", "caller"))
-        # The worker calls tools through the front door as any client does, which takes a token too.
-        self.write("worker.jwt", self.jwt("itinerary", "caller", ttl="24h"))
+        # Workers call others through the front door as any client does, which takes a token too.
+        for service in SERVICES.values():
+            if service.startswith("worker-"):
+                self.write(f"{service}.jwt", self.jwt(service, "caller", ttl="24h"))
 
     def switchboard(self, *words):
         """Runs `switchboard certs`."""
@@ -175,13 +183,19 @@ class Secure:
             "SWITCHBOARD_UPSTREAM_TLS_CA": str(self.dir / "ca.pem"),
             "SWITCHBOARD_PROXY_PROTOCOL": "127.0.0.1",
             "SWITCHBOARD_AUTH": "both",
+            **self.callers(),
+            **self.consul_client("router"),
+        }
+
+    def callers(self):
+        """By which tokens callers are known, and what they may do."""
+        return {
             "SWITCHBOARD_AUTH_TOKENS": str(self.dir / "tokens.toml"),
             "SWITCHBOARD_AUTH_JWT_KEYS": str(self.dir / "jwks.json"),
             "SWITCHBOARD_AUTH_JWT_ISSUER": "switchboard",
             "SWITCHBOARD_AUTH_JWT_AUDIENCE": "switchboard",
             "SWITCHBOARD_AUTH_JWT_LEEWAY": "1s",
             "SWITCHBOARD_POLICY": str(self.dir / "policy.toml"),
-            **self.consul_client("router"),
         }
 
     def backend(self, binary):
@@ -193,8 +207,11 @@ class Secure:
                 "SWITCHBOARD_CA": str(self.dir / "ca.pem"),
                 "SWITCHBOARD_CERT": str(cert),
                 "SWITCHBOARD_KEY": str(key),
-                "SWITCHBOARD_TOKEN_FILE": str(self.dir / "worker.jwt"),
+                "SWITCHBOARD_TOKEN_FILE": str(self.dir / f"{service}.jwt"),
             }
+        if binary == "workflow-worker":
+            # It has a door of its own, for HTTP.
+            settings |= self.callers()
         return settings
 
     def haproxy(self):

@@ -197,8 +197,8 @@ def test_consul_shows_nothing_without_a_token_and_lets_nobody_be_another(mesh):
 
 
 def test_secrets_are_nowhere_to_be_read(mesh):
-    secrets = [security.token, security.read("client.token").decode().strip(), security.read("worker.jwt").decode()]
-    secrets += security.tokens.values()
+    secrets = [security.token, security.read("client.token").decode().strip(), *security.tokens.values()]
+    secrets += [security.read(f"worker-{name}.jwt").decode() for name in ("itinerary", "workflow")]
     secrets += ["".join(security.read(f"{name}.key").decode().splitlines()[1:-1]) for name in ("router", "jwt", "agent-echo")]
     places = {"config of router 1": mesh.routers[0].get("/config"), "its endpoints": mesh.routers[0].get("/endpoints")}
     for process in mesh.processes:

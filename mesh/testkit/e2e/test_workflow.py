@@ -2,104 +2,16 @@
 agents, tools and workers through the same door, and goes on after kill -9."""
 
 import json
-import urllib.error
-import urllib.request
 import uuid
 
 import grpc
 import pytest
 
 from eventually import eventually
-from processes import Backend, free_port
-from security import security
 from stubs import goclaw
+from workflows import CANCELLED, COMPLETED, ended, pb, result, status, submit, task
 
-pb, rpc = goclaw("workflow")
 streaming, streaming_rpc = goclaw("streaming")
-
-pytestmark = pytest.mark.clear("the engine's certificate and tokens are not part of the secure mesh yet")
-
-COMPLETED, CANCELLED = pb.WORKFLOW_STATUS_COMPLETED, pb.WORKFLOW_STATUS_CANCELLED
-
-
-class Engine(Backend):
-    """The engine, with its data in a directory of its own."""
-
-    def __init__(self, mesh, folder):
-        door = f"{security.scheme}://{mesh.target}"
-        super().__init__(folder, "workflow-worker", 1, mesh.consul, SWITCHBOARD_ROUTER=door)
-        self.mesh = mesh
-        self.http = free_port()
-        self.argv += ["--data", str(folder / "data"), "--http", f"127.0.0.1:{self.http}"]
-
-    def request(self, method, path, body=None, **headers):
-        """Status and document of a request."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {name.replace("_", "-"): value for name, value in {"content_type": "application/json", **headers}.items()}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=40) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
-
-    def serve(self):
-        self.start()
-        eventually(30, lambda: len(self.mesh.consul.passing("worker-workflow")) == 1)
-        return self
-
-
-@pytest.fixture(scope="module")
-def engine(mesh, tmp_path_factory):
-    engine = Engine(mesh, tmp_path_factory.mktemp("workflow")).serve()
-    try:
-        yield engine
-    except BaseException:
-        print(engine.tail())
-        raise
-    finally:
-        engine.kill()
-
-
-@pytest.fixture
-def workflows(engine, channel):
-    stub = rpc.WorkflowServiceStub(channel)
-    # A router that never heard of the service learns of it within a second.
-    eventually(10, lambda: stub.ListWorkflows(pb.ListWorkflowsRequest(), timeout=5) is not None)
-    return stub
-
-
-def task(id, after=(), **metadata):
-    """A task as a client has it that knows the origin's contract only: everything is in its metadata."""
-    return pb.TaskDefinition(id=id, dependencies=after, metadata={key.replace("__", "."): str(value) for key, value in metadata.items()})
-
-
-def submit(stub, tasks, key=None):
-    metadata = [("idempotency-key", key)] if key else []
-    return stub.SubmitWorkflow(pb.SubmitWorkflowRequest(name="e2e", tasks=tasks), timeout=10, metadata=metadata).workflow_id
-
-
-def status(stub, workflow_id):
-    return stub.GetWorkflowStatus(pb.GetWorkflowStatusRequest(workflow_id=workflow_id), timeout=10)
-
-
-def ended(stub, workflow_id, limit=30, state=COMPLETED):
-    def look():
-        try:
-            return status(stub, workflow_id).status == state
-        except grpc.RpcError as error:
-            # The engine is on its way back.
-            assert error.code() == grpc.StatusCode.UNAVAILABLE, error
-            return False
-
-    eventually(limit, look)
-    return status(stub, workflow_id)
-
-
-def result(stub, workflow_id, task_id):
-    answer = stub.GetTaskResult(pb.GetTaskResultRequest(workflow_id=workflow_id, task_id=task_id), timeout=10)
-    return json.loads(answer.result_data)
-
 
 ITINERARY = [
     task("weather", type="tool", target="weather-tool", operation="get_weather", param__location="{{item}}",
@@ -158,6 +70,7 @@ def test_cancel_is_final(workflows):
     assert all(detail.status == pb.TASK_STATUS_CANCELLED for detail in seen.tasks)
 
 
+@pytest.mark.clear("HTTP asks nobody for credentials yet")
 def test_the_same_over_http(engine, workflows):
     tasks = [{"id": "say", "type": "agent", "target": "echo-agent", "input": "hello"}]
     body = {"name": "http", "tasks": tasks, "async": False}
