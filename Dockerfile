@@ -14,5 +14,7 @@ FROM ${RUNTIME_IMAGE} AS runtime
 # The slim image has no certificate authorities; https upstreams of tools need them.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/ /usr/local/bin/
+# A new volume that is mounted here becomes like it: writable for whichever user a service runs as.
+RUN mkdir -m 1777 /var/lib/switchboard
 USER 65532:65532
 CMD ["switchboard-router"]

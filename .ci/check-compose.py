@@ -3,15 +3,18 @@ check-compose.py <docker-compose binary>
 
 `config` finds what is no valid file. It does not find what makes `--scale` fail, so that is looked at here: a service
 that must scale has no container name, host name, published port or fixed address. Of the secure form it is looked at
-that nobody is left in clear.
+that nobody is left in clear. That the services' own binaries take what the files tell them, the end-to-end suite shows.
 """
 
 import json
 import subprocess
 import sys
 
-SERVICES = {"consul", "haproxy", "router", "echo-agent", "weather-tool", "itinerary-worker"}
-SCALED = sorted(SERVICES - {"consul", "haproxy"})
+SERVICES = {"consul", "haproxy", "router", "echo-agent", "weather-tool", "itinerary-worker", "workflow-worker"}
+OURS = sorted(SERVICES - {"consul", "haproxy"})
+# One process at a time may use the engine's data.
+ENGINE = "workflow-worker"
+SCALED = [name for name in OURS if name != ENGINE]
 ROUTER_GRACE_SECONDS = 130
 CLEAR, SECURE = "docker-compose.yml", "docker-compose.secure.yml"
 
@@ -36,7 +39,7 @@ def main(compose):
 
 def in_clear(services):
     """Who of the secure form would speak or listen in clear, or has a key too many."""
-    for name in SCALED:
+    for name in OURS:
         environment = services[name]["environment"]
         for key in ("SWITCHBOARD_TLS_CERT", "SWITCHBOARD_TLS_KEY", "SWITCHBOARD_TLS_CLIENT_CA", "CONSUL_CACERT", "SWITCHBOARD_AUTH"):
             if not environment.get(key):
@@ -45,7 +48,8 @@ def in_clear(services):
             if "http://" in (value or ""):
                 yield f"{name}: {key} is {value}"
     for name, service in services.items():
-        keys = [volume["source"] for volume in service.get("volumes", []) if not volume["source"].endswith((".pem", ".hcl", ".cfg"))]
+        files = [volume["source"] for volume in service.get("volumes", []) if volume["type"] == "bind"]
+        keys = [file for file in files if not file.endswith((".pem", ".hcl", ".cfg"))]
         keys = [key for key in keys if not key.endswith(("tokens.toml", "jwks.json", "policy.toml"))]
         if len(keys) > 1 or any(not key.endswith(".key") or key.endswith("/ca.key") for key in keys):
             yield f"{name}: has more than its own key: {', '.join(keys)}"
@@ -70,6 +74,7 @@ def general(services):
         for network, options in (service.get("networks") or {}).items():
             if (options or {}).get("ipv4_address"):
                 problems.append(f"{name}: fixed address in network {network}")
+    problems += [f"{ENGINE}: {problem}" for problem in of_the_engine(services.get(ENGINE, {}))]
     for name, service in services.items():
         for port in service.get("ports", []):
             if port.get("host_ip") != "127.0.0.1":
@@ -78,6 +83,20 @@ def general(services):
     if grace not in ("2m10s", f"{ROUTER_GRACE_SECONDS}s"):
         problems.append(f"router: stop_grace_period is {grace}, its drain needs {ROUTER_GRACE_SECONDS} s")
     return problems
+
+
+def of_the_engine(engine):
+    """What would lose the engine's data, or let two processes have it."""
+    if not engine.get("container_name"):
+        yield "has no container name, so that --scale would start a second one over the same data"
+    words = engine.get("command") or []
+    data = words[words.index("--data") + 1] if "--data" in words[:-1] else None
+    kept = [volume["target"] for volume in engine.get("volumes", []) if volume["type"] == "volume"]
+    if not data or not any(data.startswith(f"{target}/") for target in kept):
+        yield f"keeps its data in {data}, which is within no volume ({', '.join(kept) or 'there is none'})"
+    published = [port["target"] for port in engine.get("ports", []) if port.get("published")]
+    if published != [8080]:
+        yield f"publishes {published}, not its HTTP port alone"
 
 
 if __name__ == "__main__":
