@@ -3,6 +3,7 @@ N ?= 3
 COMPOSE ?= $(shell command -v docker-compose || echo docker compose)
 CONSUL_HTTP_ADDR ?= http://127.0.0.1:8500
 STATS_ADDR ?= http://127.0.0.1:8404
+WORKFLOW_ADDR ?= http://127.0.0.1:8080
 PYTHON_OUT ?= target/python
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 # Where `make bench` writes.
@@ -11,7 +12,7 @@ OUT ?= bench
 .DEFAULT_GOAL := help
 .PHONY: help tools test fmt clippy docs rust e2e compose chaos bench bench-tools bench-check dev proto-compile up down \
         ps logs scale-all \
-        consul-check ui-consul ui-haproxy clean
+        consul-check ui-consul ui-haproxy ui-workflow clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+%?):.*## /\1\t/' | \
@@ -49,7 +50,7 @@ bench-check: ## Compare the instructions of the router's hot steps with bench/st
 	cargo build --locked --release -p switchboard-steps
 	$(RELEASE)/switchboard-steps check $(if $(KEEP),--keep)
 
-compose: ## Check docker-compose.yml without an engine
+compose: ## Check docker-compose.yml without Docker
 	@.ci/test.sh tools compose
 
 # --- what it costs -------------------------------------------------------------------------------------------
@@ -76,8 +77,8 @@ dev: ## Run the whole mesh in one process
 proto-compile: tools ## Generate the Python client's stubs into target/python (or PYTHON_OUT=...)
 	@mkdir -p $(PYTHON_OUT)
 	.venv/bin/python -m grpc_tools.protoc -I proto --python_out=$(PYTHON_OUT) --pyi_out=$(PYTHON_OUT) \
-	    --grpc_python_out=$(PYTHON_OUT) agent_platform.proto
-	@echo "stubs are in $(PYTHON_OUT): agent_platform_pb2.py, agent_platform_pb2_grpc.py"
+	    --grpc_python_out=$(PYTHON_OUT) agent_platform.proto $(patsubst proto/%,%,$(wildcard proto/goclaw/v1/*.proto))
+	@echo "stubs are in $(PYTHON_OUT): agent_platform_pb2.py and _grpc.py; of the workflow engine goclaw/v1/*_pb2.py and _grpc.py"
 
 clean: ## Remove everything that was built or installed in this folder
 	cargo clean
@@ -94,22 +95,26 @@ down: ## Stop the containers
 ps: ## Show the containers
 	$(COMPOSE) ps
 
-# A short name (echo, weather, itinerary) stands for its service.
+# A short name (echo, weather, itinerary, workflow) stands for its service.
 service = $(or $(service_$(1)),$(1))
 service_echo := echo-agent
 service_weather := weather-tool
 service_itinerary := itinerary-worker
+service_workflow := workflow-worker
 
 scale-%: ## Scale one service: scale-router, scale-echo, scale-weather, scale-itinerary (N=3)
 	$(COMPOSE) up --detach --no-recreate --scale $(call service,$*)=$(N) $(call service,$*)
 
-scale-all: ## Scale routers and all backends (N=3)
+scale-all: ## Scale routers and all backends but the workflow engine (N=3)
 	$(COMPOSE) up --detach --no-recreate $(foreach s,router echo-agent weather-tool itinerary-worker,--scale $(s)=$(N))
+
+scale-workflow scale-workflow-worker:
+	@echo "the workflow engine is one process: its data directory takes no second one" >&2; exit 2
 
 logs: ## Follow all logs
 	$(COMPOSE) logs --follow --tail 100
 
-logs-%: ## Follow one log: logs-router, logs-echo, logs-haproxy ...
+logs-%: ## Follow one log: logs-router, logs-echo, logs-workflow, logs-haproxy ...
 	$(COMPOSE) logs --follow --tail 100 $(call service,$*)
 
 # --- looking at a running mesh -------------------------------------------------------------------------------
@@ -122,3 +127,6 @@ ui-consul: ## Say where Consul's page is
 
 ui-haproxy: ## Say where HAProxy's statistics page is
 	@echo $(STATS_ADDR)/stats
+
+ui-workflow: ## Say where the workflow engine's page is
+	@echo $(WORKFLOW_ADDR)/ui
