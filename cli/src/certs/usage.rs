@@ -27,6 +27,14 @@ export SWITCHBOARD_TLS_CERT={dir}/agent-echo.pem SWITCHBOARD_TLS_KEY={dir}/agent
 export SWITCHBOARD_AUTH=any
 echo-agent
 
+# The workflow engine: a backend that calls others as itself, and knows callers at its own HTTP port
+export SWITCHBOARD_TLS_CERT={dir}/worker-workflow.pem SWITCHBOARD_TLS_KEY={dir}/worker-workflow.key SWITCHBOARD_TLS_CLIENT_CA={dir}/ca.pem
+export SWITCHBOARD_AUTH=any SWITCHBOARD_AUTH_TOKENS={dir}/tokens.toml SWITCHBOARD_POLICY={dir}/policy.toml
+export SWITCHBOARD_AUTH_JWT_KEYS={dir}/jwks.json SWITCHBOARD_AUTH_JWT_ISSUER={ISSUER} SWITCHBOARD_AUTH_JWT_AUDIENCE={AUDIENCE}
+export SWITCHBOARD_ROUTER=https://127.0.0.1:50051 SWITCHBOARD_CA={dir}/ca.pem
+export SWITCHBOARD_CERT={dir}/worker-workflow.pem SWITCHBOARD_KEY={dir}/worker-workflow.key
+workflow-worker
+
 # A client, by certificate
 export SWITCHBOARD_ENDPOINT=https://127.0.0.1:50051 SWITCHBOARD_CA={dir}/ca.pem
 export SWITCHBOARD_CERT={dir}/client.pem SWITCHBOARD_KEY={dir}/client.key
