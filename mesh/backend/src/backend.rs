@@ -1,8 +1,11 @@
 //! What a backend is, and how it is to be served.
 
+mod healthcheck;
 mod limits;
 mod repeats;
 mod security;
+
+pub use healthcheck::Unhealthy;
 
 use crate::advertise::host_name;
 use crate::handshake::Intended;

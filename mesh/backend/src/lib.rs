@@ -45,7 +45,7 @@ mod stack;
 pub mod status;
 
 pub use advertise::Advertise;
-pub use backend::Backend;
+pub use backend::{Backend, Unhealthy};
 pub use env::Options;
 pub use error::Error;
 pub use running::Running;

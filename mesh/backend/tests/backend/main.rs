@@ -4,6 +4,7 @@
 
 mod connect;
 mod fixture;
+mod healthcheck;
 mod limits;
 mod panics;
 mod pki;
