@@ -10,7 +10,7 @@ RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 OUT ?= bench
 
 .DEFAULT_GOAL := help
-.PHONY: help tools test fmt clippy docs rust e2e compose chaos bench bench-tools bench-check dev proto-compile up down \
+.PHONY: help tools test fmt clippy docs rust e2e compose chaos bench bench-engine bench-tools bench-check dev proto-compile up down \
         ps logs scale-all \
         consul-check ui-consul ui-haproxy ui-workflow clean
 
@@ -68,6 +68,11 @@ bench: bench-tools ## Measure what a call costs beside the peers, write bench/RE
 	$$bench report --results $(OUT)/results.json --out $(OUT) $(if $(QUICK),,--readme README.md) || exit $$?; \
 	[ $$missing -eq 0 ] || echo "bench: something is missing in the results, see above" >&2; \
 	exit $$missing
+
+bench-engine: ## Measure what the workflow engine does per second, write bench/ENGINE.md (QUICK=1: one minute)
+	cargo build --locked --release -p workflow-worker
+	cargo build --locked --release -p switchboard-bench
+	$(RELEASE)/switchboard-bench engine $(if $(QUICK),--quick) --out $(OUT)
 
 # --- work ----------------------------------------------------------------------------------------------------
 

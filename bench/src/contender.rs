@@ -10,11 +10,11 @@
 //!
 //! [`Site`] holds what stands still behind all of them (backend, Consul, certificates); [`Site::start`] starts one.
 
-mod binary;
+pub(crate) mod binary;
 mod certificates;
 mod consul;
 mod peers;
-mod port;
+pub(crate) mod port;
 pub(crate) mod process;
 mod router;
 mod site;

@@ -1,11 +1,12 @@
 //! `switchboard-bench`: what a call through the router costs, beside a plain relay and the other proxies.
 //!
-//! `run` starts every contender on this machine and writes the tables; the other subcommands are its parts, each a
+//! `run` starts every contender on this machine and writes the tables; `engine` measures the workflow engine; the other subcommands are its parts, each a
 //! process of its own so that its CPU time can be read.
 
 mod alarm;
 mod backend;
 mod contender;
+mod engine;
 mod growth;
 mod link;
 mod load;
@@ -32,6 +33,7 @@ enum Command {
     Proxy(proxy::Args),
     Run(run::Args),
     Growth(growth::Args),
+    Engine(engine::Args),
     Report(report::Args),
 }
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Proxy(args) => proxy::run(args),
         Command::Run(args) => run::run(args),
         Command::Growth(args) => growth::run(args),
+        Command::Engine(args) => engine::run(args),
         Command::Report(args) => report::run(args),
     };
     match done {

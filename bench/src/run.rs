@@ -2,7 +2,7 @@
 
 mod figures;
 pub(crate) mod interrupt;
-mod machine;
+pub(crate) mod machine;
 mod progress;
 mod scenario;
 mod series;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The root of the workspace, where `bench/`, `consul/`, `.tools/` and `.venv/` are.
-pub(super) fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
     crate_root.parent().unwrap_or(crate_root)
 }
@@ -40,6 +40,13 @@ pub(super) fn router() -> Result<PathBuf> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let build = "cargo build --release -p switchboard-router";
     find("switchboard-router", "SWITCHBOARD_ROUTER_BIN", &[target.join("release/switchboard-router")], build)
+}
+
+/// Finds the workflow engine: `SWITCHBOARD_WORKFLOW_BIN`, else the release build.
+pub(crate) fn engine() -> Result<PathBuf> {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let build = "cargo build --release -p workflow-worker";
+    find("workflow-worker", "SWITCHBOARD_WORKFLOW_BIN", &[target.join("release/workflow-worker")], build)
 }
 
 /// A path in `variable` that does not exist is an error, not a reason to look on.

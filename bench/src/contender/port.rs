@@ -16,7 +16,7 @@ static TRIED: AtomicU16 = AtomicU16::new(0);
 ///
 /// # Errors
 /// None of the range is free.
-pub(super) fn free() -> Result<u16> {
+pub(crate) fn free() -> Result<u16> {
     // Two runs at once begin at different places.
     let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or_default();
     for _ in 0..COUNT {

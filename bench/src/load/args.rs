@@ -86,6 +86,13 @@ pub(crate) struct Args {
     /// the service agent-bench.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) ids: Option<u64>,
+    /// Call this method instead, /package.Service/Method, with the messages of --requests; of the answer only the status is
+    /// checked.
+    #[arg(long, value_name = "PATH", requires = "requests", conflicts_with_all = ["ids", "bytes"])]
+    pub(super) method: Option<String>,
+    /// File of encoded messages to send in turn, each behind its length as a varint.
+    #[arg(long, value_name = "FILE", requires = "method")]
+    pub(super) requests: Option<PathBuf>,
     /// Hold so many connections without a call, until stdin ends; the line `ready` says that they are open.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(super) idle_connections: usize,

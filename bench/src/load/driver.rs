@@ -119,7 +119,7 @@ impl Driver {
             waker,
             clock,
             alarm,
-            plans: vec![Plan::of(args)],
+            plans: vec![Plan::of(args)?],
             measure: Measure::new()?,
             conns: Vec::new(),
             stream_window: http2_config().stream_window,

@@ -5,6 +5,7 @@ use super::{
     driver::{Driver, PATIENCE_US, Stop},
     plan::Plan,
 };
+use crate::message::Message;
 use anyhow::anyhow;
 use std::{
     io::{self, Write},
@@ -79,7 +80,8 @@ impl Driver {
     /// Streams that got a message, and bytes that came in all.
     fn came(&self) -> (usize, u64) {
         let calls = self.conns.iter().flat_map(|conn| &conn.calls);
-        let got = calls.map(|call| (call.got, self.plans[call.plan].reply.total() as u64));
+        let got = calls
+            .map(|call| (call.got, self.plans[call.plan].reply.as_ref().map_or(0, Message::total) as u64));
         got.fold((0, 0), |(open, came), (got, message)| (open + usize::from(got >= message), came + got))
     }
 

@@ -2,7 +2,8 @@
 
 use super::args::{Args, Shape};
 use crate::message::Message;
-use std::rc::Rc;
+use anyhow::{Context, bail};
+use std::{fs, path::Path, rc::Rc};
 use switchboard_http2::Headers;
 
 /// Of the request, and of the answer, that a shape is not about.
@@ -15,8 +16,8 @@ pub(super) struct Plan {
     pub(super) headers: Headers,
     /// By agent.
     pub(super) requests: Vec<Rc<Message>>,
-    /// The message that is answered, and how often.
-    pub(super) reply: Message,
+    /// The message that is answered, and how often; without one any answer will do.
+    pub(super) reply: Option<Message>,
     pub(super) count: u64,
     /// Between two messages; 0: as fast as they are taken.
     pub(super) interval_us: u64,
@@ -32,9 +33,17 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The calls of a shape.
-    pub(super) fn of(args: &Args) -> Self {
+    ///
+    /// # Errors
+    /// The file of requests cannot be used.
+    pub(super) fn of(args: &Args) -> anyhow::Result<Self> {
         let bytes = |default| args.bytes.unwrap_or(default);
-        match args.shape {
+        if let (Some(method), Some(file)) = (&args.method, &args.requests) {
+            let requests = read_requests(file)?;
+            let headers = headers(args, method);
+            return Ok(Plan { headers, requests, reply: None, ..Self::new(args, 0, None) });
+        }
+        Ok(match args.shape {
             Shape::Unary => Self::new(args, bytes(REQUEST_BYTES), None),
             Shape::Upload => Self::new(args, bytes(1_000_000), None),
             Shape::Download => Self::new(args, REQUEST_BYTES, Some((bytes(1_000_000), 1, 0))),
@@ -42,7 +51,7 @@ impl Plan {
             Shape::Paced => {
                 Self::new(args, REQUEST_BYTES, Some((bytes(60), args.messages, args.interval_us)))
             }
-        }
+        })
     }
 
     /// Streams that get one message, and the next one never.
@@ -61,15 +70,7 @@ impl Plan {
         let streams = reply.is_some_and(|(_, count, _)| count > 1);
         let streams = streams || args.shape == Shape::Burst || args.shape == Shape::Paced;
         let method = if streams { "StreamTask" } else { "ExecuteTask" };
-        let mut headers = Headers::new();
-        headers.push(b":method", b"POST");
-        headers.push(b":scheme", if args.tls_ca.is_some() { b"https" } else { b"http" });
-        headers.push(b":path", format!("/agentplatform.AgentService/{method}").as_bytes());
-        let authority = if args.tls_ca.is_some() { args.tls_name.clone() } else { args.target.to_string() };
-        headers.push(b":authority", authority.as_bytes());
-        headers.push(b"te", b"trailers");
-        headers.push(b"content-type", b"application/grpc");
-        headers.push(b"user-agent", b"switchboard-bench");
+        let mut headers = headers(args, &format!("/agentplatform.AgentService/{method}"));
         let text = match reply {
             Some((bytes, count, 0)) => Some(format!("{bytes}x{count}")),
             Some((bytes, count, interval_us)) => Some(format!("{bytes}x{count}@{interval_us}")),
@@ -88,7 +89,7 @@ impl Plan {
         Plan {
             headers,
             requests,
-            reply: if streams { Message::chunk(bytes) } else { Message::response(bytes) },
+            reply: Some(if streams { Message::chunk(bytes) } else { Message::response(bytes) }),
             count,
             interval_us,
             stalls: false,
@@ -114,6 +115,38 @@ impl Plan {
         }
         let at = if self.requests.len() == 1 { 0 } else { (call % self.requests.len() as u64) as usize };
         self.requests[at].clone()
+    }
+}
+
+/// What every call of a method says.
+fn headers(args: &Args, path: &str) -> Headers {
+    let mut headers = Headers::new();
+    headers.push(b":method", b"POST");
+    headers.push(b":scheme", if args.tls_ca.is_some() { b"https" } else { b"http" });
+    headers.push(b":path", path.as_bytes());
+    let authority = if args.tls_ca.is_some() { args.tls_name.clone() } else { args.target.to_string() };
+    headers.push(b":authority", authority.as_bytes());
+    headers.push(b"te", b"trailers");
+    headers.push(b"content-type", b"application/grpc");
+    headers.push(b"user-agent", b"switchboard-bench");
+    headers
+}
+
+/// Messages, each behind its length.
+fn read_requests(file: &Path) -> anyhow::Result<Vec<Rc<Message>>> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let (mut rest, mut requests) = (bytes.as_slice(), Vec::new());
+    while !rest.is_empty() {
+        let length = prost::decode_length_delimiter(&mut rest)?;
+        let Some((message, after)) = rest.split_at_checked(length) else {
+            bail!("{} ends within a message", file.display());
+        };
+        requests.push(Rc::new(Message::of(message)));
+        rest = after;
+    }
+    match requests.is_empty() {
+        true => bail!("{} has no message", file.display()),
+        false => Ok(requests),
     }
 }
 
