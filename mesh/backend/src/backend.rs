@@ -8,13 +8,15 @@ mod security;
 pub use healthcheck::Unhealthy;
 
 use crate::advertise::host_name;
+use crate::connection::Door;
 use crate::handshake::Intended;
+use crate::listener::{Ending, Listener, Opened, Phase};
 use crate::presence::{Entry, Presence};
 use crate::running::{Drain, Running, Tended};
 use crate::server::{self, GrpcService};
 use crate::signals::{Signals, on_hangup};
-use crate::stack::{self, Metrics, Shared};
-use crate::{Advertise, Error, Options, connection, env};
+use crate::stack::{self, Metrics, Services, Shared};
+use crate::{Advertise, Error, Options, env};
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +29,9 @@ use switchboard_telemetry::Telemetry;
 use switchboard_transport::{Loaded, ServerTls, Watched};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tonic::service::RoutesBuilder;
+use tower::Layer;
 use tracing::{info, warn};
 
 /// Routers see a deregistration within a blocking query's answer; twice what a busy one needs.
@@ -49,6 +53,8 @@ pub struct Backend {
     services: Vec<&'static str>,
     descriptor_sets: Vec<&'static [u8]>,
     reflection: bool,
+    grpc: bool,
+    listeners: Vec<Listener>,
     listen: Option<SocketAddr>,
     consul: Option<String>,
     registry: Option<Config>,
@@ -91,6 +97,8 @@ impl Backend {
             services: Vec::new(),
             descriptor_sets: vec![switchboard_proto::DESCRIPTOR_SET],
             reflection: true,
+            grpc: true,
+            listeners: Vec::new(),
             listen: None,
             consul: None,
             registry: None,
@@ -192,6 +200,19 @@ impl Backend {
         self
     }
 
+    /// Switches gRPC on or off; it is on unless said otherwise. Without it the backend is not registered either, because
+    /// routers speak nothing else, and is there for its other listeners alone.
+    pub fn grpc(mut self, on: bool) -> Self {
+        self.grpc = on;
+        self
+    }
+
+    /// Adds a listener beside that of gRPC.
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
     /// Sets the port that is listened on when nothing else is said.
     pub fn default_port(mut self, port: u16) -> Self {
         self.default_port = port;
@@ -255,12 +276,18 @@ impl Backend {
             started = self.start_with_registry() => started?,
             _ = signals.next() => return Ok(()),
         };
-        info!(
-            version,
-            instance = running.instance(),
-            "{services} on {}, registering with {registry}; call it as {id:?}",
-            running.addr(),
-        );
+        for (name, addr) in &running.listeners {
+            info!("{name} on {addr}");
+        }
+        match running.presence {
+            Some(_) => info!(
+                version,
+                instance = running.instance(),
+                "{services} on {}, registering with {registry}; call it as {id:?}",
+                running.addr(),
+            ),
+            None => info!(version, "gRPC is off: {id} is not registered"),
+        }
         let files = running.files.clone();
         let _reloading = Tended(tokio::spawn(on_hangup(move || {
             info!("SIGHUP: looking at certificates, tokens and policy");
@@ -310,27 +337,56 @@ impl Backend {
 
         let sets = self.reflection.then_some(self.descriptor_sets.as_slice());
         let (routes, health) = server::complete(self.routes, self.services, sets).await?;
-        let unusable = |source| Error::Listen { addr: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(unusable)?;
-        let addr = listener.local_addr().map_err(unusable)?;
+        // All addresses are held before anything is served.
+        let (grpc, addr) = match self.grpc {
+            true => {
+                let unusable = |source| Error::Listen { addr: listen, source };
+                let listener = TcpListener::bind(listen).await.map_err(unusable)?;
+                let addr = listener.local_addr().map_err(unusable)?;
+                (Some(listener), addr)
+            }
+            false => (None, listen),
+        };
+        let mut bound = Vec::with_capacity(self.listeners.len());
+        for listener in self.listeners {
+            let addr = listener.at.beside(listen.ip());
+            let unusable = |source| Error::Listener { name: listener.name, addr, source };
+            let socket = TcpListener::bind(addr).await.map_err(unusable)?;
+            let addr = socket.local_addr().map_err(unusable)?;
+            bound.push((listener, socket, addr));
+        }
+        let listeners = bound.iter().map(|(listener, _, addr)| (listener.name, *addr)).collect();
+
         let (alive, connections_alive) = watch::channel(());
         let (stop, stopped) = oneshot::channel();
-        // Ends with `stop`; a dropped `stop` counts as one, so that no server outlives its `Running`.
         let metrics = Arc::new(Metrics::default());
-        let shared = Shared { id: id.to_string(), gate: files.gate.clone(), metrics: metrics.clone() };
-        let incoming = connection::accept(
-            listener,
-            files.tls.clone(),
-            intended,
-            metrics.handshakes.clone(),
-            connections_alive,
-        );
-        let server = tokio::spawn(
-            server::server()
-                .layer(stack::layer(Arc::new(shared)))
+        let shared =
+            Arc::new(Shared { id: id.to_string(), gate: files.gate.clone(), metrics: metrics.clone() });
+        let counts = metrics.handshakes.clone();
+        let door = Door { tls: files.tls.clone(), intended, counts, alive: connections_alive };
+        let layer = stack::layer(shared.clone());
+        let services = Services::new(layer.layer(routes.clone()), shared);
+        let mut serving = JoinSet::new();
+        if let Some(listener) = grpc {
+            // Ends with `stop`; a dropped `stop` counts as one, so that no server outlives its `Running`.
+            let server = server::server()
+                .layer(layer)
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming, async { stopped.await.unwrap_or(()) }),
-        );
+                .serve_with_incoming_shutdown(door.clone().grpc(listener), async {
+                    stopped.await.unwrap_or(())
+                });
+            serving.spawn(async { drop(server.await) });
+        }
+        let (phase, phases) = watch::channel(Phase::Serving);
+        for (listener, socket, _) in bound {
+            let opened = Opened {
+                incoming: door.clone().http(socket, listener.max_connections),
+                services: services.clone(),
+                metrics: metrics.clone(),
+                ending: Ending(phases.clone()),
+            };
+            serving.spawn(listener.serve(opened));
+        }
         let tended = Tended(tokio::spawn(files.clone().tend()));
 
         let (service, host) = (id.service(), host_name());
@@ -352,7 +408,7 @@ impl Backend {
             listen: addr,
             tls: speaks_tls,
         };
-        let presence = Presence::keep(client, entry);
+        let presence = self.grpc.then(|| Presence::keep(client, entry));
         let id = id.to_string();
         let running = Running {
             id,
@@ -363,7 +419,9 @@ impl Backend {
             drain: self.drain,
             stop,
             alive,
-            server,
+            serving,
+            listeners,
+            phase,
             files,
             metrics,
             _tended: tended,

@@ -3,7 +3,7 @@
 //! Tonic ends connections only when their calls have ended. Beyond the drain limit that is too late, and in
 //! a process that goes on living (a test, `switchboard dev`) nothing else would ever end them.
 
-use crate::handshake::{HandshakeCounts, Handshakes, Intended, Met};
+use crate::handshake::{H2, HTTP1, HandshakeCounts, Handshakes, Intended, Met};
 use futures_util::{Stream, StreamExt, stream};
 use rustls::ServerConfig;
 use std::future::Future;
@@ -26,35 +26,58 @@ const MAX_CONNECTIONS: usize = 4096;
 /// After a failed accept (no file descriptors left): long enough not to spin, short enough not to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections until dropped, which closes the listener. All of them end once `alive`'s sender is gone.
-pub(crate) fn accept(
-    listener: TcpListener,
-    tls: Option<Watched<Loaded<ServerConfig>>>,
-    intended: Option<Intended>,
-    counts: Arc<HandshakeCounts>,
-    alive: watch::Receiver<()>,
-) -> impl Stream<Item = io::Result<Connection>> + Send {
-    let door = Door {
-        listener,
-        slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-        handshakes: tls.map(|tls| Handshakes::new(tls, intended, counts)),
-    };
-    stream::unfold((door, alive), async |(mut door, alive)| {
-        let (io, peer, slot) = door.next().await;
-        let connection = Connection::new(io, peer, alive.clone(), slot);
-        Some((Ok(connection), (door, alive)))
-    })
-    .boxed()
-}
-
-/// Where connections come in, and wait until they have proved themselves.
-struct Door {
-    listener: TcpListener,
-    slots: Arc<Semaphore>,
-    handshakes: Option<Handshakes>,
+/// What all listeners of a backend have in common.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) tls: Option<Watched<Loaded<ServerConfig>>>,
+    pub(crate) intended: Option<Intended>,
+    pub(crate) counts: Arc<HandshakeCounts>,
+    /// All connections end once its sender is gone.
+    pub(crate) alive: watch::Receiver<()>,
 }
 
 impl Door {
+    /// Accepts connections for gRPC until dropped, which closes the listener.
+    pub(crate) fn grpc(self, listener: TcpListener) -> impl Stream<Item = io::Result<Connection>> + Send {
+        let incoming = self.open(listener, H2, MAX_CONNECTIONS);
+        stream::unfold(incoming, async |mut incoming| Some((Ok(incoming.accept().await), incoming))).boxed()
+    }
+
+    /// Accepts connections for HTTP/1.1, at most so many at once.
+    pub(crate) fn http(self, listener: TcpListener, max_connections: usize) -> Incoming {
+        self.open(listener, HTTP1, max_connections.clamp(1, Semaphore::MAX_PERMITS))
+    }
+
+    fn open(self, listener: TcpListener, protocol: &'static [u8], max_connections: usize) -> Incoming {
+        let Self { tls, intended, counts, alive } = self;
+        let slots = Arc::new(Semaphore::new(max_connections));
+        let handshakes = tls.map(|tls| Handshakes::new(tls, protocol, intended, counts));
+        Incoming { listener, slots, handshakes, alive }
+    }
+}
+
+/// Where connections come in, and wait until they have proved themselves. Dropping it closes the listener.
+pub struct Incoming {
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+    handshakes: Option<Handshakes>,
+    alive: watch::Receiver<()>,
+}
+
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Incoming").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+impl Incoming {
+    /// Waits for the next connection that has got through its handshake, and while there are as many as may be, for the
+    /// end of one of them. Cancel safe.
+    pub async fn accept(&mut self) -> Connection {
+        let (io, peer, slot) = self.next().await;
+        Connection::new(io, peer, self.alive.clone(), slot)
+    }
+
     async fn next(&mut self) -> (Io, Option<Arc<PeerIdentity>>, OwnedSemaphorePermit) {
         loop {
             let Some(handshakes) = &mut self.handshakes else {
@@ -129,16 +152,16 @@ macro_rules! forward {
     };
 }
 
-/// What requests carry of their connection, as an extension.
+/// Who is at the other end of a connection: what requests carry of it, as an extension.
 #[derive(Debug, Clone)]
-pub(crate) struct ConnectionInfo {
-    /// Who is at the other end, if it showed a certificate.
+pub struct ConnectionInfo {
+    /// Who that is, if it showed a certificate.
     pub(crate) peer: Option<Arc<PeerIdentity>>,
     pub(crate) tcp: TcpConnectInfo,
 }
 
-/// A stream that fails with `ConnectionAborted` once it was cut.
-pub(crate) struct Connection {
+/// A stream, plain or over TLS, that fails with `ConnectionAborted` once it was cut.
+pub struct Connection {
     io: Io,
     peer: Option<Arc<PeerIdentity>>,
     /// Completes when the sender of `alive` is gone; `None` after that.
@@ -211,6 +234,13 @@ impl AsyncWrite for Connection {
     }
 }
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// Gives who is at the other end.
 impl Connected for Connection {
     type ConnectInfo = ConnectionInfo;
 

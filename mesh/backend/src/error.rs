@@ -51,6 +51,20 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The address of a listener beside gRPC is taken or not ours.
+    #[error(
+        "cannot listen on {addr} for {name}: does another process? (--{name} ADDR takes another address, --{name} off does \
+         without)"
+    )]
+    Listener {
+        /// The listener, which is also its flag.
+        name: &'static str,
+        /// The address.
+        addr: SocketAddr,
+        /// The reason.
+        #[source]
+        source: std::io::Error,
+    },
     /// A descriptor set given for reflection is none.
     #[error("a descriptor set cannot be decoded")]
     Reflection(#[from] tonic_reflection::server::Error),

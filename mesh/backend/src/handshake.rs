@@ -30,6 +30,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The preface and first requests of an HTTP/2 client.
 const MAX_LINGER_BYTES: u64 = 64 << 10;
 
+/// What is spoken on a port, in the words of ALPN.
+pub(crate) const H2: &[u8] = b"h2";
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+
 /// A connection whose caller has proved who it is, if it showed a certificate.
 pub(crate) struct Met {
     pub(crate) stream: TlsStream<TcpStream>,
@@ -80,6 +84,9 @@ impl Intended {
 /// The handshakes in progress.
 pub(crate) struct Handshakes {
     tls: Watched<Loaded<ServerConfig>>,
+    protocol: &'static [u8],
+    /// The newest certificates, and what is made of them for the protocol.
+    config: Option<(Arc<ServerConfig>, Arc<ServerConfig>)>,
     intended: Option<Intended>,
     running: JoinSet<Option<Met>>,
     /// In the order of their beginning; some have ended.
@@ -90,10 +97,12 @@ pub(crate) struct Handshakes {
 impl Handshakes {
     pub(crate) fn new(
         tls: Watched<Loaded<ServerConfig>>,
+        protocol: &'static [u8],
         intended: Option<Intended>,
         counts: Arc<HandshakeCounts>,
     ) -> Self {
-        Self { tls, intended, running: JoinSet::new(), oldest: VecDeque::new(), counts }
+        let (running, oldest) = (JoinSet::new(), VecDeque::new());
+        Self { tls, protocol, config: None, intended, running, oldest, counts }
     }
 
     /// Begins one with the newest certificates.
@@ -107,9 +116,24 @@ impl Handshakes {
             self.counts.displaced.fetch_add(1, Ordering::Relaxed);
             oldest.abort();
         }
-        let config = self.tls.newest().config.clone();
+        let config = self.newest();
         let handshake = meet(tcp, from, config, self.intended.clone(), self.counts.clone(), slot);
         self.oldest.push_back(self.running.spawn(handshake));
+    }
+
+    /// The newest certificates, with the protocol of this port. Those of Consul Connect and of files speak of h2.
+    fn newest(&mut self) -> Arc<ServerConfig> {
+        let newest = self.tls.newest().config.clone();
+        match &self.config {
+            Some((known, made)) if Arc::ptr_eq(known, &newest) => made.clone(),
+            _ => {
+                let mut made = ServerConfig::clone(&newest);
+                made.alpn_protocols = vec![self.protocol.to_vec()];
+                let made = Arc::new(made);
+                self.config = Some((newest, made.clone()));
+                made
+            }
+        }
     }
 
     /// Waits for the next one that ends well; for ever while none runs. Cancel safe.

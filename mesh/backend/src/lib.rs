@@ -23,6 +23,7 @@
 //! | `server` | HTTP/2 limits, health, reflection |
 //! | `connection` | accepts connections, and can cut them |
 //! | `handshake` | TLS: who is at the other end |
+//! | `listener` | listeners beside that of gRPC, with the same certificates, services and end |
 //! | `stack` | what each call passes on its way to a service: who calls, whether it may, whether it may now |
 //! | `presence` | the own entry in the registry, from the first success to deregistration |
 //! | `running` | the running backend and the order of its end |
@@ -36,6 +37,7 @@ mod connection;
 mod env;
 mod error;
 mod handshake;
+mod listener;
 mod presence;
 mod running;
 mod sampled;
@@ -46,11 +48,13 @@ pub mod status;
 
 pub use advertise::Advertise;
 pub use backend::{Backend, Unhealthy};
+pub use connection::{Connection, ConnectionInfo, Incoming};
 pub use env::Options;
 pub use error::Error;
+pub use listener::{Ending, ListenAt, Listener, Opened};
 pub use running::Running;
 pub use server::GrpcService;
-pub use stack::{CallInfo, Metrics, Stage};
+pub use stack::{CallInfo, Metrics, Services, Stage};
 
 // What a backend names in its description and in tests, so that it depends on this crate alone.
 pub use switchboard_policy::{Mode, Principal, Proof, Settings as PolicySettings};

@@ -1,12 +1,13 @@
 //! A backend that serves, and the order in which it ends.
 //!
 //! ```text
-//!   SIGTERM ─► health NOT_SERVING, deregistered ─► wait (still serving) ─► GOAWAY, listener closed ─► drained ─► end
+//!   SIGTERM ─► health NOT_SERVING, deregistered ─► wait (still serving) ─► GOAWAY, listeners closed ─► drained ─► end
 //!                                                                                └─ drain limit ─► cut ───┘
 //! ```
 //!
 //! The wait gives routers the time to learn that the entry is gone; calls that come meanwhile are served.
 
+use crate::listener::Phase;
 use crate::presence::Presence;
 use crate::server::Health;
 use crate::stack::{Gate, Metrics};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use switchboard_transport::{Loaded, Watched, warn_before_expiry};
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tonic_health::ServingStatus;
 use tracing::{debug, info, warn};
 
@@ -28,6 +29,9 @@ pub(crate) struct Drain {
     /// From GOAWAY on; what still runs then is cut.
     pub(crate) limit: Duration,
 }
+
+/// Whose connection is cut has nothing to wait for.
+const CUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a running backend reads from files, and follows.
 #[derive(Clone)]
@@ -72,14 +76,19 @@ pub struct Running {
     pub(crate) id: String,
     pub(crate) instance: String,
     pub(crate) addr: SocketAddr,
-    pub(crate) presence: Presence,
+    /// `None` where gRPC is off: nobody would find anything here.
+    pub(crate) presence: Option<Presence>,
     pub(crate) health: Health,
     pub(crate) drain: Drain,
     /// Sends GOAWAY and closes the listener.
     pub(crate) stop: oneshot::Sender<()>,
     /// Connections live as long as this does.
     pub(crate) alive: watch::Sender<()>,
-    pub(crate) server: JoinHandle<Result<(), tonic::transport::Error>>,
+    /// The server of gRPC, and what the other listeners serve.
+    pub(crate) serving: JoinSet<()>,
+    pub(crate) listeners: Vec<(&'static str, SocketAddr)>,
+    /// Tells the other listeners.
+    pub(crate) phase: watch::Sender<Phase>,
     pub(crate) files: Files,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) _tended: Tended,
@@ -102,14 +111,22 @@ impl Running {
         &self.instance
     }
 
-    /// Gives the address that is listened on, with the port that port 0 became.
+    /// Gives the address that gRPC listens on, with the port that port 0 became. Where gRPC is off, the one that it would.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Waits until the registry has the backend. Waits for as long as there is no registry. Cancel safe.
+    /// Gives the address of a listener beside gRPC, with the port that port 0 became.
+    pub fn listener(&self, name: &str) -> Option<SocketAddr> {
+        self.listeners.iter().find(|(known, _)| *known == name).map(|(_, addr)| *addr)
+    }
+
+    /// Waits until the registry has the backend. Waits for as long as there is no registry, or gRPC is off. Cancel safe.
     pub async fn registered(&self) {
-        self.presence.registered().await;
+        match &self.presence {
+            Some(presence) => presence.registered().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Gives what is counted of calls.
@@ -133,24 +150,33 @@ impl Running {
     /// Takes the wait, at most the drain limit, and up to 5 s more if the registry does not answer. Dropping
     /// the future cuts what still runs.
     pub async fn shutdown(self) -> bool {
-        let Running { mut health, presence, drain, stop, alive, mut server, instance, .. } = self;
+        let Running { mut health, presence, drain, stop, alive, mut serving, phase, instance, .. } = self;
+        phase.send_replace(Phase::Leaving);
         health.set(ServingStatus::NotServing).await;
-        presence.leave().await;
+        if let Some(presence) = presence {
+            presence.leave().await;
+        }
         debug!(instance, "out of the registry, still serving for {:?}", drain.wait);
         tokio::time::sleep(drain.wait).await;
 
         let _ = stop.send(());
+        phase.send_replace(Phase::Stopped);
         health.end_watches().await;
-        let drained = tokio::time::timeout(drain.limit, &mut server).await.is_ok();
+        let drained = tokio::time::timeout(drain.limit, all(&mut serving)).await.is_ok();
         if !drained {
             warn!(instance, "cutting the calls that still run after {:?}", drain.limit);
         }
         // Idle connections of careless peers, or the calls that are over their time.
         drop(alive);
-        if !drained {
-            let _ = server.await;
+        if !drained && tokio::time::timeout(CUT_LIMIT, all(&mut serving)).await.is_err() {
+            serving.shutdown().await;
         }
         info!(instance, "stopped");
         drained
     }
+}
+
+/// Waits until nothing is served any more. A panic was reported.
+async fn all(serving: &mut JoinSet<()>) {
+    while serving.join_next().await.is_some() {}
 }

@@ -12,7 +12,8 @@
 //! | `span` | what a handler logs carries request ID and principal | |
 //!
 //! `check` makes a layer of a function that lets a request pass or refuses it; `callers` remembers who was
-//! believed; `gate` holds what files say and follows their changes; `metrics` counts. Health checks pass without being asked
+//! believed; `gate` holds what files say and follows their changes; `metrics` counts; `services` is all of it for other
+//! listeners of the process. Health checks pass without being asked
 //! who they are. The decisions are those of `switchboard_policy`, which the router makes too.
 
 mod auth;
@@ -29,6 +30,7 @@ mod rate_limit;
 mod recovery;
 mod refusal;
 mod request_id;
+mod services;
 mod span;
 mod validation;
 
@@ -36,6 +38,7 @@ pub use call_info::CallInfo;
 pub(crate) use gate::Gate;
 pub use metrics::{Metrics, Stage};
 pub(crate) use recovery::log_panics;
+pub use services::Services;
 
 use check::Check;
 use std::convert::Infallible;

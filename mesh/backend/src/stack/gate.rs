@@ -3,7 +3,7 @@
 use super::callers::Callers;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use switchboard_policy::{Authenticator, Error, KeySource, Limits, Policy, Settings};
+use switchboard_policy::{Authenticator, Error, KeySource, Limits, Mode, Policy, Settings};
 use switchboard_transport::Watched;
 
 /// One state of the files, and who was believed by it.
@@ -14,6 +14,8 @@ pub(crate) struct Gate {
     pub(super) limits: Limits,
     /// Whether `authorization` is ours to judge: without keys and tokens it is the service's own business.
     pub(super) judges_tokens: bool,
+    /// Whether callers have to prove who they are.
+    pub(super) asks: bool,
     pub(super) callers: Callers,
 }
 
@@ -41,7 +43,8 @@ impl Gate {
         let limits = Limits::after(former.as_ref(), policy.limits());
         *former = Some(limits.clone());
         let judges_tokens = settings.tokens.is_some() || settings.jwt.is_some();
-        Ok(Self { authenticator, policy, limits, judges_tokens, callers: Callers::default() })
+        let asks = settings.mode != Mode::None;
+        Ok(Self { authenticator, policy, limits, judges_tokens, asks, callers: Callers::default() })
     }
 
     /// Forgets callers that were not heard of for a while, every minute, for ever.

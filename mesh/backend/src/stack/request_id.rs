@@ -40,19 +40,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let given = request.headers().get(HEADER).and_then(|value| usable(value.as_bytes()));
-        let id: Arc<str> = match given {
-            Some(id) => id.into(),
-            None => new().into(),
-        };
-        let header = HeaderValue::from_str(&id).ok();
-        if given.is_none()
-            && let Some(header) = header.clone()
-        {
-            // Replaces one that cannot be used, too.
-            request.headers_mut().insert(HEADER, header);
-        }
-        request.extensions_mut().insert(CallInfo::new(id));
+        let header = stamp(&mut request);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
@@ -62,6 +50,24 @@ where
             Ok(response)
         })
     }
+}
+
+/// Gives a request its [`CallInfo`] and the ID in it, which is returned.
+pub(super) fn stamp(request: &mut Request<Body>) -> Option<HeaderValue> {
+    let given = request.headers().get(HEADER).and_then(|value| usable(value.as_bytes()));
+    let id: Arc<str> = match given {
+        Some(id) => id.into(),
+        None => new().into(),
+    };
+    let header = HeaderValue::from_str(&id).ok();
+    if given.is_none()
+        && let Some(header) = header.clone()
+    {
+        // Replaces one that cannot be used, too.
+        request.headers_mut().insert(HEADER, header);
+    }
+    request.extensions_mut().insert(CallInfo::new(id));
+    header
 }
 
 /// The ID that a client sent, if it can be used.
