@@ -25,7 +25,7 @@ class Engine(Backend):
         self.mesh = mesh
         self.data = folder / "data"
         self.http = free_port()
-        self.argv += ["--data", str(self.data), "--http", f"127.0.0.1:{self.http}"]
+        self.argv += ["--data", str(self.data), "--http", f"127.0.0.1:{self.http}", "--metrics", "off"]
 
     def request(self, method, path, body=None, **headers):
         """Status and document of a request."""

@@ -55,7 +55,7 @@ use std::{
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use workflow_machine::{Corrupt, Input, Workflow, WorkflowId};
-use workflow_store::{Committer, CommitterSettings, Count, Cursor, Filter, Page, Store, StoreError};
+use workflow_store::{Committer, CommitterSettings, Count, Cursor, Filter, Gauges, Page, Store, StoreError};
 
 use crate::attempt::{Executor, Inbox};
 
@@ -83,6 +83,7 @@ pub struct Engine {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
     shared: Arc<Shared>,
+    committer: Arc<Gauges>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -166,6 +167,7 @@ impl Engine {
     ) -> Result<Self, StartError> {
         let (commands, inbox) = mpsc::channel(settings.max_queued_commands);
         let committer = Committer::start(store.clone(), CommitterSettings::default())?;
+        let gauges = committer.gauges().clone();
         let hub = Arc::new(Hub::default());
         let shared = Arc::new(Shared::default());
         let mut engine = Loop::new(store.clone(), committer, executor, hub.clone(), shared.clone(), settings);
@@ -174,7 +176,8 @@ impl Engine {
         let thread = thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || runtime.block_on(engine.run(inbox, reported.0)))?;
-        Ok(Self { commands, store, hub, shared, thread: Arc::new(Mutex::new(Some(thread))) })
+        let thread = Arc::new(Mutex::new(Some(thread)));
+        Ok(Self { commands, store, hub, shared, committer: gauges, thread })
     }
 
     /// Takes workflows, and answers when they are durable: one result each, in their order.
@@ -361,6 +364,11 @@ impl Engine {
     /// Workflows that somebody watches.
     pub fn watched(&self) -> usize {
         self.hub.len()
+    }
+
+    /// What the committer counts.
+    pub fn committer(&self) -> &Gauges {
+        &self.committer
     }
 
     /// What the loop counts.

@@ -5,9 +5,9 @@
 //!  end:    services drain ─► executor: attempts end or are given up ─► engine: everything durable ─► store
 //! ```
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use switchboard_backend::Backend;
+use switchboard_backend::{Backend, ListenAt, Listener};
 use workflow_store::{EmbeddedSettings, EmbeddedStore, StoreError};
 
 use crate::{
@@ -52,6 +52,13 @@ impl Settings {
     }
 }
 
+/// Where gRPC is served, the API over HTTP, and figures: the ports of the origin.
+pub const GRPC_PORT: u16 = 9090;
+/// See [`Worker::http`].
+pub const HTTP_PORT: u16 = 8080;
+/// See [`Worker::metrics`].
+pub const METRICS_PORT: u16 = 9091;
+
 /// How long calls in flight may take to end before the engine does; what takes longer is made again after the next start.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
@@ -93,6 +100,7 @@ pub struct Worker {
     engine: Engine,
     executors: Executors,
     api: Api,
+    http: Arc<http::Metrics>,
 }
 
 impl Worker {
@@ -117,7 +125,7 @@ impl Worker {
         });
         let (engine, executors) = started.await.map_err(|_| Error::GivenUp)??;
         let api = Api::start(engine.clone(), api).await?;
-        Ok(Self { engine, executors, api })
+        Ok(Self { engine, executors, api, http: Arc::default() })
     }
 
     /// The backend `workflow-worker` with all services, to be served.
@@ -127,15 +135,20 @@ impl Worker {
             .description("Runs durable workflows of agents, tools and workers")
             .version(env!("CARGO_PKG_VERSION"))
             .capabilities(["workflow"])
-            .default_port(9090);
+            .default_port(GRPC_PORT);
         let workers = api::worker::service(self.executors.functions().clone());
         Services::new(self.api.clone()).add_to(backend).add_service(workers)
     }
 
-    /// The same API over HTTP. Nobody is asked there who he is, so it is for this machine only: see [`local`].
-    pub fn http(&self) -> http::Server {
-        let calls = http::Calls::new(Services::new(self.api.clone()).routes());
-        http::Server::new(self.engine.clone(), calls, http::Settings::default())
+    /// The same API over HTTP, as a listener of the backend; usually at [`HTTP_PORT`].
+    pub fn http(&self, at: ListenAt, settings: http::Settings) -> Listener {
+        http::listener(self.engine.clone(), at, settings, self.http.clone())
+    }
+
+    /// Figures for Prometheus, as a listener of the backend; usually at [`METRICS_PORT`].
+    pub fn metrics(&self, at: ListenAt) -> Listener {
+        let (api, executors, http) = (self.api.clone(), self.executors.clone(), self.http.clone());
+        http::Scrape { api, executors, http }.listener(at)
     }
 
     /// The engine.
@@ -154,33 +167,5 @@ impl Worker {
         let engine = self.engine;
         // A panic there was reported.
         let _ = tokio::task::spawn_blocking(move || engine.stop()).await;
-    }
-}
-
-/// Reads an address that only this machine can reach, for a listener that asks nobody who he is.
-///
-/// # Errors
-/// What is wrong with it, for people.
-pub fn local(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr =
-        text.parse().map_err(|_| format!("expected an address such as 127.0.0.1:8080, got {text:?}"))?;
-    match address.ip().is_loopback() {
-        true => Ok(address),
-        false => Err(format!(
-            "{address} can be reached from other machines, and HTTP asks nobody for credentials yet; use \
-             127.0.0.1 or ::1, and gRPC through the router from elsewhere"
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::local;
-
-    #[test]
-    fn only_this_machine_may_come_without_credentials() {
-        assert!(local("127.0.0.1:0").is_ok() && local("[::1]:8080").is_ok());
-        assert!(local("0.0.0.0:8080").unwrap_err().contains("other machines"));
-        assert!(local("8080").unwrap_err().contains("127.0.0.1:8080"));
     }
 }

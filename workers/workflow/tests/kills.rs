@@ -40,6 +40,7 @@ impl Engine {
         command.arg("--data").arg(folder.join("data")).args(["--listen", &format!("127.0.0.1:{port}")]);
         // There is no registry: it serves all the same.
         command.args(["--consul", "http://127.0.0.1:1", "--router", "127.0.0.1:1"]);
+        command.args(["--http", "off", "--metrics", "off"]);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn();
         Self(child.unwrap())
     }

@@ -34,6 +34,7 @@ const MAX_OFFSET: usize = 10_000;
 const SKIPPED_PAGE: usize = 1_000;
 
 pub(super) const STATUS: &str = "/goclaw.v1.WorkflowService/GetWorkflowStatus";
+pub(super) const LIST: &str = "/goclaw.v1.WorkflowService/ListWorkflows";
 pub(super) const WATCH: &str = "/goclaw.v1.StreamingService/WatchWorkflow";
 
 /// Answers a request to a route of the table.

@@ -1,10 +1,11 @@
 //! Calls of the API's services inside the process: messages stay encoded, headers that mean something pass.
 
-use std::{convert::Infallible, fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header, uri::PathAndQuery};
 use bytes::Bytes;
 use prost::Message;
+use switchboard_backend::{ConnectionInfo, Services};
 use switchboard_proto::BytesCodec;
 use tonic::{
     Extensions, Request, Response, Status, Streaming,
@@ -12,9 +13,10 @@ use tonic::{
     client::Grpc,
     codegen::{Service, http},
     metadata::MetadataMap,
-    transport::server::TcpConnectInfo,
 };
 use tower::util::BoxCloneSyncService;
+
+use super::site;
 
 /// Largest answer that is turned into JSON, in bytes: four of the API's largest messages.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -28,14 +30,21 @@ const ANSWERED: [&str; 4] = ["idempotent-replayed", "retry-after", "x-last-seque
 pub(super) const REQUEST_ID: &str = "x-request-id";
 
 /// The API's services, as they are called inside the process.
-///
-/// Made of whatever serves gRPC: with the interceptors in front, REST goes through the same authentication,
-/// authorization and limits.
 #[derive(Clone)]
-pub struct Calls(BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>);
+pub struct Calls {
+    services: BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>,
+    /// Who asks for credentials, if anybody does.
+    stack: Option<Services>,
+}
 
 impl Calls {
-    /// Calls these: `tonic::service::Routes`, or what a stack of layers makes of it.
+    /// Calls these behind the interceptors of their backend: REST goes through the same authentication, authorization and
+    /// limits as gRPC.
+    pub fn behind(stack: Services) -> Self {
+        Self { stack: Some(stack.clone()), ..Self::new(stack) }
+    }
+
+    /// Calls these as they are.
     pub fn new<S>(services: S) -> Self
     where
         S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
@@ -45,7 +54,12 @@ impl Calls {
             + 'static,
         S::Future: Send,
     {
-        Self(BoxCloneSyncService::new(services))
+        Self { services: BoxCloneSyncService::new(services), stack: None }
+    }
+
+    /// Whether callers have to prove who they are.
+    pub(super) fn ask_for_credentials(&self) -> bool {
+        self.stack.as_ref().is_some_and(Services::asks_for_credentials)
     }
 }
 
@@ -60,13 +74,18 @@ impl fmt::Debug for Calls {
 pub(super) struct Caller {
     services: Calls,
     headers: Arc<HeaderMap>,
-    remote: SocketAddr,
+    connection: Option<ConnectionInfo>,
     timeout: Duration,
 }
 
 impl Caller {
     /// `headers` are those of the HTTP request, with a request ID.
-    pub(super) fn new(services: Calls, headers: &HeaderMap, remote: SocketAddr, timeout: Duration) -> Self {
+    pub(super) fn new(
+        services: Calls,
+        headers: &HeaderMap,
+        connection: Option<ConnectionInfo>,
+        timeout: Duration,
+    ) -> Self {
         let mut forwarded = HeaderMap::new();
         for name in FORWARDED {
             for value in headers.get_all(name) {
@@ -74,7 +93,12 @@ impl Caller {
                 forwarded.append(HeaderName::from_static(name), value.clone());
             }
         }
-        Self { services, headers: Arc::new(forwarded), remote, timeout }
+        if !forwarded.contains_key(header::AUTHORIZATION)
+            && let Some(proof) = credentials(headers)
+        {
+            forwarded.insert(header::AUTHORIZATION, proof);
+        }
+        Self { services, headers: Arc::new(forwarded), connection, timeout }
     }
 
     /// The ID of the HTTP request.
@@ -131,10 +155,37 @@ impl Caller {
 
     fn request(&self, message: Bytes) -> Request<Bytes> {
         let mut extensions = Extensions::default();
-        extensions.insert(TcpConnectInfo { local_addr: None, remote_addr: Some(self.remote) });
+        if let Some(connection) = self.connection.clone() {
+            extensions.insert(connection);
+        }
         let metadata = MetadataMap::from_headers(HeaderMap::clone(&self.headers));
         Request::from_parts(metadata, extensions, message)
     }
+
+    /// Says whether a call of this method would be let in, for answers that have begun before a call can be refused.
+    pub(super) fn admitted(&self, method: &'static str) -> Result<(), Status> {
+        let Some(stack) = &self.services.stack else { return Ok(()) };
+        let mut request = http::Request::new(Body::empty());
+        *request.uri_mut() = http::Uri::from_static(method);
+        *request.headers_mut() = HeaderMap::clone(&self.headers);
+        if let Some(connection) = self.connection.clone() {
+            request.extensions_mut().insert(connection);
+        }
+        stack.admit(request).map_err(|refused| {
+            let unknown = || Status::unknown("the call was refused");
+            Status::from_header_map(refused.headers()).unwrap_or_else(unknown)
+        })
+    }
+}
+
+/// What a request proves its sender with: `authorization`, or the token in the cookie of a page of this site.
+pub(super) fn credentials(headers: &HeaderMap) -> Option<HeaderValue> {
+    if let Some(given) = headers.get(header::AUTHORIZATION) {
+        return Some(given.clone());
+    }
+    let mut made = HeaderValue::from_str(&format!("Bearer {}", site::own_cookie(headers)?)).ok()?;
+    made.set_sensitive(true);
+    Some(made)
 }
 
 impl Service<http::Request<Body>> for Calls {
@@ -145,11 +196,11 @@ impl Service<http::Request<Body>> for Calls {
     >>::Future;
 
     fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
+        self.services.poll_ready(cx)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        self.0.call(request)
+        self.services.call(request)
     }
 }
 

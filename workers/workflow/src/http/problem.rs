@@ -124,6 +124,9 @@ impl From<Status> for Problem {
         if let Some(seconds) = asked.or(told).or(unavailable) {
             problem = problem.with(header::RETRY_AFTER, &seconds.to_string());
         }
+        if failed.code() == Code::Unauthenticated {
+            problem = problem.with(header::WWW_AUTHENTICATE, "Bearer realm=\"workflow-worker\"");
+        }
         problem
     }
 }

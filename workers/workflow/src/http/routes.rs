@@ -1,24 +1,29 @@
 //! From the table to handlers, and what answers without a service: `/health`, `/ready`, `/status`, `/openapi.json`.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, sync::atomic::Ordering::Relaxed};
+use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering::Relaxed, time::Instant};
 
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, Request},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, get, on},
 };
 use serde_json::json;
+use switchboard_backend::{ConnectionInfo, Ending};
 
+pub(super) use super::site::same_origin;
 use super::{
-    Shared, answer,
+    Shared,
+    answer::{self, LIST},
     call::{Caller, REQUEST_ID},
     openapi,
     problem::Problem,
     route::{ROUTES, Route},
-    socket,
+    site, socket,
 };
+use crate::engine::Engine;
 
 /// A path without service: the handler, and what the OpenAPI document says of it.
 pub(super) const OTHERS: [(&str, &str); 5] = [
@@ -53,10 +58,35 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
             methods.fallback(move |headers: HeaderMap| async move { not_allowed(&verbs, &headers) }),
         )
     });
-    router.fallback(async |headers: HeaderMap| {
+    let router = router.fallback(async |headers: HeaderMap| {
         let message = "there is nothing at this path; /openapi.json lists what there is";
         Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_PATH", message).response(request_id(&headers))
-    })
+    });
+    router.layer(middleware::from_fn_with_state(shared.clone(), passed))
+}
+
+/// What every request passes: is it meant for this server? Then it is counted, and has a line in the log of accesses.
+async fn passed(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let (verb, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let id = request_id(request.headers()).to_owned();
+    // Whoever looks after the process may call it by any name; these say nothing.
+    let open = shared.services.ask_for_credentials() || matches!(path.as_str(), "/health" | "/ready");
+    let response = if open || site::known_host(request.headers(), &shared.settings.hosts) {
+        next.run(request).await
+    } else {
+        let message = "this server does not know the name in the header host; call it by its address, or start it with \
+                       --http-host NAME";
+        Problem::new(StatusCode::FORBIDDEN, "UNKNOWN_HOST", message).response(&id)
+    };
+    let (status, took) = (response.status(), begun.elapsed());
+    shared.metrics.answered(route.as_ref().map(MatchedPath::as_str), &verb, status, took);
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let status = status.as_u16();
+    // Failed calls have a line of their own, which the interceptors write.
+    tracing::debug!(target: "access", request_id = id, took_us, "{verb} {path} {status}");
+    response
 }
 
 /// The ID that every request has.
@@ -66,23 +96,8 @@ pub(super) fn request_id(headers: &HeaderMap) -> &str {
 
 /// Who sent the request.
 pub(super) fn caller(shared: &Shared, parts: &Parts) -> Caller {
-    let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let remote = remote.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |ConnectInfo(remote)| *remote);
-    Caller::new(shared.services.clone(), &parts.headers, remote, shared.settings.call_timeout)
-}
-
-/// Refuses what a page of another site has a browser send: nothing of this API is meant for it, and an engine that
-/// asks nobody who they are would obey.
-pub(super) fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let authority = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    if authority.is_some() && authority == host {
-        return Ok(());
-    }
-    let message =
-        "the request comes from a page of another site; call from the site itself, or without a browser";
-    Err(Problem::new(StatusCode::FORBIDDEN, "CROSS_ORIGIN", message))
+    let connection = parts.extensions.get::<ConnectionInfo>().cloned();
+    Caller::new(shared.services.clone(), &parts.headers, connection, shared.settings.call_timeout)
 }
 
 async fn handle(shared: Arc<Shared>, route: &'static Route, request: Request) -> Response {
@@ -101,15 +116,22 @@ async fn other(
 ) -> Response {
     match path {
         "/health" => Json(json!({ "status": "ok" })).into_response(),
-        "/ready" => ready(&shared),
-        "/status" => status(&shared),
+        "/ready" => ready(&shared.engine, &shared.ending),
+        "/status" => {
+            let (parts, _) = request.into_parts();
+            match caller(&shared, &parts).admitted(LIST) {
+                Ok(()) => status(&shared),
+                Err(refused) => Problem::from(refused).response(request_id(&parts.headers)),
+            }
+        }
         "/openapi.json" => ([(header::CONTENT_TYPE, "application/json")], document).into_response(),
         _ => socket::upgrade(&shared, request).await,
     }
 }
 
-fn ready(shared: &Shared) -> Response {
-    let state = state(shared);
+/// Whether requests are welcome.
+pub(super) fn ready(engine: &Engine, ending: &Ending) -> Response {
+    let state = state(engine, ending);
     let status = match state {
         "stopping" | "failed" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::OK,
@@ -118,11 +140,11 @@ fn ready(shared: &Shared) -> Response {
 }
 
 /// A paused engine is ready: it answers, and says itself that it takes nothing.
-fn state(shared: &Shared) -> &'static str {
-    let engine = shared.engine.shared();
+fn state(engine: &Engine, ending: &Ending) -> &'static str {
+    let engine = engine.shared();
     match () {
         () if engine.failed.load(Relaxed) => "failed",
-        () if *shared.stopping.borrow() => "stopping",
+        () if ending.is_leaving() => "stopping",
         () if engine.paused.load(Relaxed) => "paused",
         () => "ready",
     }
@@ -131,7 +153,7 @@ fn state(shared: &Shared) -> &'static str {
 fn status(shared: &Shared) -> Response {
     let engine = shared.engine.shared();
     Json(json!({
-        "status": state(shared),
+        "status": state(&shared.engine, &shared.ending),
         "version": env!("CARGO_PKG_VERSION"),
         "workflows": { "live": engine.live.load(Relaxed), "submitted": engine.submitted.load(Relaxed) },
         "tasks": { "waiting": engine.waiting.load(Relaxed), "running": engine.running.load(Relaxed) },

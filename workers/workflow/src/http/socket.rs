@@ -69,12 +69,14 @@ pub(super) async fn upgrade(shared: &Arc<Shared>, request: Request) -> Response 
 
 async fn upgraded(shared: &Arc<Shared>, parts: &mut axum::http::request::Parts) -> Result<Response, Problem> {
     routes::same_origin(&parts.headers)?;
+    let caller = routes::caller(shared, parts);
+    // Each subscription is a call of its own; but who may make none is to hold no socket.
+    caller.admitted(WATCH)?;
     let permit = shared.sockets.clone().try_acquire_owned().map_err(|_| {
         let message = format!("there are {} WebSockets; try again later", shared.settings.max_sockets);
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_SOCKETS", message)
             .with(axum::http::header::RETRY_AFTER, "1")
     })?;
-    let caller = routes::caller(shared, parts);
     let upgrade = match WebSocketUpgrade::from_request_parts(parts, &()).await {
         Ok(upgrade) => upgrade,
         Err(error) => {
@@ -96,6 +98,7 @@ struct Socket {
 impl Socket {
     /// Serves until the client goes, is too slow, or the server stops.
     async fn run(self, mut connection: WebSocket) {
+        let _open = self.shared.metrics.sockets.hold();
         let (queue, mut queued) = mpsc::channel(QUEUED);
         // Dropped with this future, and with it all streams.
         let mut tasks = JoinSet::new();

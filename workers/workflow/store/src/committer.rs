@@ -83,7 +83,7 @@ struct Shared {
     room: Condvar,
     /// Submitted, and the continuation has not returned.
     outstanding: AtomicU64,
-    gauges: Gauges,
+    gauges: Arc<Gauges>,
 }
 
 #[derive(Default)]
@@ -114,7 +114,7 @@ impl Committer {
             work: Condvar::new(),
             room: Condvar::new(),
             outstanding: AtomicU64::new(0),
-            gauges: Gauges::default(),
+            gauges: Arc::default(),
         });
         let thread = thread::Builder::new().name("committer".to_owned()).spawn({
             let shared = shared.clone();
@@ -173,9 +173,9 @@ impl Committer {
         !self.shared.is_full(&self.shared.lock())
     }
 
-    /// What the committer has counted.
+    /// What the committer counts; the counters outlive it.
     #[must_use]
-    pub fn gauges(&self) -> &Gauges {
+    pub fn gauges(&self) -> &Arc<Gauges> {
         &self.shared.gauges
     }
 

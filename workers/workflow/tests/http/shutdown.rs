@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use switchboard_backend::Backend;
 use workflow_worker::http::Settings;
 
 use crate::support::{PATIENCE, Scene, answer, noop, one_call, test};
@@ -29,7 +30,7 @@ fn who_waits_is_answered_when_the_server_stops() {
         scene.stop();
         let answer = asked.await.unwrap().is(202);
         assert_eq!(answer.at("/name"), "trip");
-        scene.ended().await;
+        assert!(scene.ended().await, "nothing was cut");
     });
 }
 
@@ -50,8 +51,8 @@ fn streams_end_when_the_server_stops() {
 #[test]
 fn what_does_not_end_is_cut() {
     test(async {
-        let settings = Settings { drain: Duration::from_millis(50), ..Settings::default() };
-        let mut scene = Scene::with(settings).await;
+        let short = |backend: Backend| backend.drain(Duration::ZERO, Duration::from_millis(50));
+        let mut scene = Scene::of(Settings::default(), None, short).await;
         // Has begun a request, and says no more.
         let stream = tokio::net::TcpStream::connect(scene.addr).await.unwrap();
         stream.writable().await.unwrap();
@@ -60,6 +61,6 @@ fn what_does_not_end_is_cut() {
             .unwrap();
         scene.get("/health").await.is(200);
         scene.stop();
-        scene.ended().await;
+        assert!(!scene.ended().await);
     });
 }

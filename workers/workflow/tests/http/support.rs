@@ -1,22 +1,23 @@
 //! An engine behind an HTTP listener, and a client.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use switchboard_backend::{Backend, ListenAt, Listener, RegistryConfig, Running};
+use tokio::{sync::mpsc, task::JoinHandle};
 use workflow_machine::SignalKind;
 use workflow_store::MemoryStore;
 use workflow_worker::{
     api,
     attempt::{Attempt, AttemptId, Executor, Report, Reports},
     engine::{self, Engine},
-    http::{Calls, Server, Settings},
+    http::{self, Calls, Settings},
 };
 
 /// Anything that takes longer has failed.
@@ -40,8 +41,8 @@ pub(crate) struct Scene {
     reports: Reports,
     attempts: mpsc::UnboundedReceiver<Attempt>,
     client: reqwest::Client,
-    stop: Option<oneshot::Sender<()>>,
-    served: JoinHandle<()>,
+    running: Option<Running>,
+    ending: Option<JoinHandle<bool>>,
 }
 
 /// What came back.
@@ -80,6 +81,15 @@ impl Scene {
 
     /// With other services than the engine's.
     pub(crate) async fn serving(settings: Settings, calls: Option<Calls>) -> Self {
+        Self::of(settings, calls, |backend| backend).await
+    }
+
+    /// With whatever is to be different of the backend.
+    pub(crate) async fn of(
+        settings: Settings,
+        calls: Option<Calls>,
+        change: impl FnOnce(Backend) -> Backend,
+    ) -> Self {
         let (sender, attempts) = mpsc::unbounded_channel();
         let (reports, inbox) = Reports::channel();
         let engine = tokio::task::spawn_blocking(move || {
@@ -87,18 +97,25 @@ impl Scene {
             Engine::start(store, engine::Settings::default(), Arc::new(Script(sender)), inbox).unwrap()
         });
         let engine = engine.await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
         let api = api::Api::start(engine.clone(), api::Settings::default()).await.unwrap();
-        let calls = calls.unwrap_or_else(|| Calls::new(api::Services::new(api).routes()));
-        let (stop, stopped) = oneshot::channel();
-        let server = Server::new(engine, calls, settings);
-        let served = tokio::spawn(server.serve(listener, async {
-            let _ = stopped.await;
-        }));
+        let port = ListenAt::Port(0);
+        let listener = match calls {
+            None => http::listener(engine, port, settings, Arc::default()),
+            Some(calls) => Listener::http("http", port, settings.max_connections, |opened| {
+                http::serve(engine, calls, settings, Arc::default(), opened)
+            }),
+        };
+        let backend = Backend::worker("workflow")
+            .grpc(false)
+            .listen((Ipv4Addr::LOCALHOST, 0).into())
+            .registry(RegistryConfig::at("127.0.0.1:9").unwrap())
+            .drain(Duration::ZERO, PATIENCE)
+            .listener(listener);
+        let running = change(api::Services::new(api).add_to(backend)).start().await.unwrap();
+        let addr = running.listener("http").unwrap();
         switchboard_backend::install_crypto();
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        Self { addr, reports, attempts, client, stop: Some(stop), served }
+        Self { addr, reports, attempts, client, running: Some(running), ending: None }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -144,12 +161,12 @@ impl Scene {
 
     /// Tells the server to stop.
     pub(crate) fn stop(&mut self) {
-        let _ = self.stop.take().unwrap().send(());
+        self.ending = Some(tokio::spawn(self.running.take().unwrap().shutdown()));
     }
 
-    /// Waits until the server has ended.
-    pub(crate) async fn ended(self) {
-        tokio::time::timeout(PATIENCE, self.served).await.expect("the server ends").unwrap();
+    /// Waits until the server has ended, and says whether everything had ended by itself.
+    pub(crate) async fn ended(self) -> bool {
+        tokio::time::timeout(PATIENCE, self.ending.unwrap()).await.expect("the server ends").unwrap()
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) async fn collect(api: &Api) -> Result<Vec<Metric>, Problem> {
         one("workflow_engine_stale_reports_total", "counter", gauges.stale),
         one("workflow_process_resident_bytes", "gauge", process::resident_bytes()),
     ];
-    let lanes = api.engine.lanes().await?;
+    // A loop that has ended has no lanes, and its other figures are what is asked for then.
+    let lanes = if api.engine.is_stopped() { Vec::new() } else { api.engine.lanes().await? };
     for (name, kind) in [
         ("workflow_lane_waiting_tasks", "gauge"),
         ("workflow_lane_running_attempts", "gauge"),
@@ -52,6 +53,13 @@ pub(super) async fn collect(api: &Api) -> Result<Vec<Metric>, Problem> {
         }
     }
     Ok(metrics)
+}
+
+impl Api {
+    /// The engine's figures for a port of Prometheus; without those of the lanes if the loop has ended.
+    pub(crate) async fn prometheus(&self) -> String {
+        prometheus(collect(self).await.unwrap_or_default().into_iter())
+    }
 }
 
 /// Prometheus' text format. Names of lanes need no escapes.
