@@ -48,11 +48,12 @@ use tonic::service::{Routes, RoutesBuilder};
 use workflow_machine::WorkflowId;
 
 use crate::{
-    engine::{Engine, EngineError, wall},
+    engine::{Engine, EngineError, Reach, wall},
     spec,
 };
 use lane_rates::LaneRates;
 use status::Problem;
+use streaming::{Outgoing, Places, Sender, outgoing};
 
 /// Largest message that a service takes, in bytes: that of the origin.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
@@ -81,6 +82,10 @@ pub struct Settings {
     pub slow_consumer_grace: Duration,
     /// How long a stream may be silent before a heartbeat.
     pub heartbeat: Duration,
+    /// Streams that may be open at once.
+    pub max_streams: usize,
+    /// Of them those of one principal, where callers are known.
+    pub max_streams_per_principal: usize,
 }
 
 impl Default for Settings {
@@ -91,14 +96,22 @@ impl Default for Settings {
             slow_consumer_grace: Duration::from_secs(5),
             // Below the idle limits of proxies and NAT boxes, the shortest of which are 30 s.
             heartbeat: Duration::from_secs(15),
+            // Some kilobytes each, and at worst a mebibyte for the seconds that a slow client has.
+            max_streams: 10_000,
+            // A page per person of a large team, and at worst a quarter of a gibibyte.
+            max_streams_per_principal: 256,
         }
     }
 }
 
 /// What every service works with. Cheap to clone.
+///
+/// Before it is told who calls ([`Api::for_caller`]) it reaches nobody's workflows.
 #[derive(Clone)]
 pub struct Api {
     pub(crate) engine: Engine,
+    /// Who calls; empty where nobody is asked.
+    principal: Arc<str>,
     shared: Arc<Shared>,
 }
 
@@ -107,6 +120,7 @@ struct Shared {
     /// Unix ms.
     started_ms: u64,
     lane_rates: LaneRates,
+    streams: Arc<Places>,
 }
 
 impl Api {
@@ -121,10 +135,31 @@ impl Api {
             settings: RwLock::new(Arc::new(settings)),
             started_ms: wall(),
             lane_rates: LaneRates::default(),
+            streams: Arc::default(),
         };
-        let api = Self { engine, shared: Arc::new(shared) };
+        let engine = engine.within(Reach::Nothing);
+        let api = Self { engine, principal: Arc::default(), shared: Arc::new(shared) };
         tokio::spawn(admin::sample_lanes(api.clone()));
         Ok(api)
+    }
+
+    /// The same for who calls: with the workflows that it may see and steer.
+    pub(crate) fn for_caller<T>(&self, request: &tonic::Request<T>) -> Self {
+        let (principal, reach) = caller::reach(request);
+        Self { engine: self.engine.within(reach), principal, shared: self.shared.clone() }
+    }
+
+    /// A stream of the caller's, and where its messages come from.
+    pub(crate) fn outgoing<T>(&self) -> Result<(Sender<T>, Outgoing<T>), Problem> {
+        let settings = self.settings();
+        let (max, own) = (settings.max_streams, settings.max_streams_per_principal);
+        let place = self.shared.streams.take(&self.principal, max, own)?;
+        Ok(outgoing(settings.slow_consumer_grace, Some(place)))
+    }
+
+    /// The streams that are open.
+    pub(crate) fn streams(&self) -> &Places {
+        &self.shared.streams
     }
 
     /// What counts now.

@@ -25,6 +25,8 @@ pub struct Attempt {
     pub request_id: String,
     /// Principal that submitted the workflow; empty if callers are not known.
     pub owner: String,
+    /// Roles that it had then.
+    pub owner_roles: Vec<String>,
     /// Unix ms when the engine asked, on the engine's clock; `run.deadline` is on the same.
     pub now: Millis,
     /// What people call the workflow.

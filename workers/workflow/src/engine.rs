@@ -24,6 +24,7 @@
 //! | `restore` | what was going on when the process ended |
 //! | `summary` | what lists show of a workflow |
 //! | `hub`, `watch` | who looks on |
+//! | `reach` | whose workflows a handle reaches |
 //! | `log_watch` | lines of logs, and who follows them |
 //! | `purge` | what ended long ago goes |
 
@@ -35,6 +36,7 @@ mod lanes;
 mod live;
 mod log_watch;
 mod purge;
+mod reach;
 mod restore;
 mod run;
 mod settings;
@@ -62,6 +64,7 @@ use crate::attempt::{Executor, Inbox};
 pub use command::{EngineError, Key, Submitted, Taken, Told};
 pub use lanes::{LaneSettings, LaneState};
 pub use log_watch::{LogLines, LogWatch};
+pub use reach::Reach;
 pub use settings::Settings;
 pub use watch::{Gap, Watch};
 
@@ -84,6 +87,7 @@ pub struct Engine {
     hub: Arc<Hub>,
     shared: Arc<Shared>,
     committer: Arc<Gauges>,
+    reach: Reach,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -177,7 +181,18 @@ impl Engine {
             .name("engine".to_owned())
             .spawn(move || runtime.block_on(engine.run(inbox, reported.0)))?;
         let thread = Arc::new(Mutex::new(Some(thread)));
-        Ok(Self { commands, store, hub, shared, committer: gauges, thread })
+        Ok(Self { commands, store, hub, shared, committer: gauges, reach: Reach::All, thread })
+    }
+
+    /// A handle of the same engine that reaches these workflows: reading, telling, watching and listing find no others.
+    #[must_use]
+    pub fn within(&self, reach: Reach) -> Self {
+        Self { reach, ..self.clone() }
+    }
+
+    /// Whose workflows this handle reaches. [`Engine::from_store`] is for its user to keep within.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// Takes workflows, and answers when they are durable: one result each, in their order.
@@ -202,8 +217,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Refused`], or that the engine is stopping.
     pub async fn tell(&self, id: &WorkflowId, input: Input) -> Result<Taken, EngineError> {
-        let id = id.clone();
-        self.ask(|reply| Command::Tell { id, input, reply }).await
+        let (id, reach) = (id.clone(), self.reach.clone());
+        self.ask(|reply| Command::Tell { id, reach, input, reply }).await
     }
 
     /// The same, but once only however often it is asked to under the same key, also after a restart.
@@ -211,8 +226,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::tell`], and [`EngineError::KeyReused`]. What is refused is not kept: it may be tried again.
     pub async fn tell_once(&self, id: &WorkflowId, input: Input, key: Key) -> Result<Told, EngineError> {
-        let id = id.clone();
-        self.ask(|reply| Command::TellOnce { id, input, key, reply }).await
+        let (id, reach) = (id.clone(), self.reach.clone());
+        self.ask(|reply| Command::TellOnce { id, reach, input, key, reply }).await
     }
 
     /// Reads a workflow as it is on the disk, or will be at once: what was answered before is in it.
@@ -237,14 +252,18 @@ impl Engine {
                 let _ = reply.send(outcome.map(|()| Err(read)));
             }),
         });
-        let command = Command::Read { id: id.clone(), read };
+        let command = Command::Read { id: id.clone(), reach: self.reach.clone(), read };
         self.commands.send(command).await.map_err(|_| self.closed())?;
         let read = match answer.await.map_err(|_| self.closed())?? {
             Ok(value) => return Ok(value),
             Err(read) => read,
         };
-        let (store, id) = (self.store.clone(), id.clone());
+        let (store, id, reach) = (self.store.clone(), id.clone(), self.reach.clone());
         let found = tokio::task::spawn_blocking(move || {
+            // First of all, so that a workflow of somebody else takes no longer to be not found than one that is none.
+            if !restore::is_within(&*store, &reach, &id)? {
+                return Ok(None);
+            }
             restore::workflow(&*store, &id).map(|found| found.map(|workflow| read(&workflow)))
         });
         match found.await {
@@ -265,6 +284,7 @@ impl Engine {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<(Page, Count), EngineError> {
+        let Some(filter) = self.reach.narrow(filter) else { return Ok((Page::default(), Count::Exact(0))) };
         self.from_store(move |store| Ok((store.list(&filter, after.as_ref(), limit)?, store.count(&filter)?)))
             .await
     }
@@ -289,7 +309,7 @@ impl Engine {
     /// # Errors
     /// [`Gap`] if `after` lies behind the newest event, or before the oldest that is kept.
     pub async fn watch(&self, id: &WorkflowId, after: u64) -> Result<Watch, Gap> {
-        Watch::begin(self.store.clone(), self.hub.clone(), id.clone(), after).await
+        Watch::begin(self.store.clone(), self.hub.clone(), &self.reach, id.clone(), after).await
     }
 
     /// Follows a workflow's log lines behind `after` (0: from the oldest that is kept).
@@ -297,7 +317,7 @@ impl Engine {
     /// # Errors
     /// [`Gap::NotFound`], or that the store cannot be read.
     pub async fn watch_logs(&self, id: &WorkflowId, after: u64) -> Result<LogWatch, Gap> {
-        LogWatch::begin(self.store.clone(), self.hub.clone(), id.clone(), after).await
+        LogWatch::begin(self.store.clone(), self.hub.clone(), &self.reach, id.clone(), after).await
     }
 
     /// Done when the engine takes nothing any more, because it stops or its loop has ended. Cancel safe.

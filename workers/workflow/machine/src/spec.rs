@@ -60,6 +60,9 @@ pub struct Spec {
     /// Request that submitted it, for logs. The machine only carries it.
     #[prost(string, tag = "14")]
     pub request_id: String,
+    /// Roles that the principal had when it submitted it. The machine only carries them.
+    #[prost(string, repeated, tag = "15")]
+    pub owner_roles: Vec<String>,
 }
 
 /// One task: a node of the graph.

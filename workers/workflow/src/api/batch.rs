@@ -231,6 +231,7 @@ impl BatchService for Api {
         &self,
         request: Request<GetWorkflowStatusesRequest>,
     ) -> Result<Response<GetWorkflowStatusesResponse>, Status> {
+        let api = self.for_caller(&request);
         let GetWorkflowStatusesRequest { workflow_ids: ids, pagination } = request.into_inner();
         self.check_size("workflow_ids", ids.len())?;
         let scope = scope("GetWorkflowStatuses", &ids);
@@ -238,7 +239,7 @@ impl BatchService for Api {
         let begin = scope.index(pagination.as_ref())?.min(ids.len());
         let (mut results, mut bytes, mut next) = (Vec::new(), 0, None);
         for (index, id) in ids.iter().enumerate().skip(begin) {
-            let found = self.workflow(id, "workflow_ids").await;
+            let found = api.workflow(id, "workflow_ids").await;
             let entry = match found.map(|workflow| shown::workflow(&workflow, false)) {
                 Ok(status) => WorkflowStatusResult {
                     workflow_id: id.clone(),
@@ -268,7 +269,7 @@ impl BatchService for Api {
         &self,
         request: Request<CancelWorkflowsRequest>,
     ) -> Result<Response<CancelWorkflowsResponse>, Status> {
-        let asked_until = deadline(request.metadata());
+        let (api, asked_until) = (self.for_caller(&request), deadline(request.metadata()));
         let CancelWorkflowsRequest { workflow_ids: ids, force, timeout_seconds } = request.into_inner();
         self.check_size("workflow_ids", ids.len())?;
         let wait = match u64::try_from(timeout_seconds) {
@@ -280,14 +281,14 @@ impl BatchService for Api {
         let deadline = asked_until.map_or(own, |asked| asked.min(own));
         let mut begun = Vec::with_capacity(ids.len());
         for id in &ids {
-            begun.push(self.cancel(id, force).await);
+            begun.push(api.cancel(id, force).await);
         }
         let mut results = Vec::with_capacity(ids.len());
         for (id, begun) in ids.into_iter().zip(begun) {
             let (outcome, before) = match begun {
                 Ok(Cancelled::Now) => (Ok(true), false),
                 Ok(Cancelled::Before) => (Ok(true), true),
-                Ok(Cancelled::Later(id, after)) => (self.ended(&id, after, deadline).await, false),
+                Ok(Cancelled::Later(id, after)) => (api.ended(&id, after, deadline).await, false),
                 Err(problem) => (Err(problem), false),
             };
             let error = match outcome {
@@ -312,12 +313,13 @@ impl BatchService for Api {
         &self,
         request: Request<GetTaskResultsRequest>,
     ) -> Result<Response<GetTaskResultsResponse>, Status> {
+        let api = self.for_caller(&request);
         let GetTaskResultsRequest { workflow_id, mut task_ids, pagination } = request.into_inner();
         if !task_ids.is_empty() {
             self.check_size("task_ids", task_ids.len())?;
         }
         let scope = scope(&format!("GetTaskResults {workflow_id}"), &task_ids);
-        let workflow = self.workflow(&workflow_id, "workflow_id").await?;
+        let workflow = api.workflow(&workflow_id, "workflow_id").await?;
         if task_ids.is_empty() {
             task_ids = workflow.spec().tasks.iter().map(|task| task.id.clone()).collect();
         }

@@ -1,12 +1,14 @@
 //! Who calls, and what comes in headers.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use switchboard_backend::CallInfo;
 use tonic::{Code, Request, metadata::MetadataMap};
 
 use super::status::Problem;
-use crate::engine::Key;
+use crate::engine::{Key, Reach};
 
 /// The role of those who may do what `AdminService` and `OperatorService` offer.
 const ADMIN: &str = "admin";
@@ -20,21 +22,35 @@ pub(super) const REPLAYED_HEADER: &str = "idempotent-replayed";
 pub(super) struct Caller {
     /// The principal's name; empty where nobody is asked.
     pub(super) name: String,
+    pub(super) roles: Vec<String>,
     pub(super) request_id: String,
+}
+
+/// The principal's name, empty where nobody is asked, and whose workflows it may see and steer: its own, as an admin
+/// everybody's, and everybody's, too, where nobody is known.
+pub(super) fn reach<T>(request: &Request<T>) -> (Arc<str>, Reach) {
+    let principal = request.extensions().get::<CallInfo>().and_then(CallInfo::principal);
+    match principal {
+        None => (Arc::default(), Reach::All),
+        Some(principal) if principal.has_role(ADMIN) => (principal.name.clone(), Reach::All),
+        Some(principal) => (principal.name.clone(), Reach::Of(principal.name.clone())),
+    }
 }
 
 impl Caller {
     pub(super) fn of<T>(request: &Request<T>) -> Self {
         let Some(call) = request.extensions().get::<CallInfo>() else { return Self::default() };
-        let name = call.principal().map(|principal| principal.name.to_string());
-        Self { name: name.unwrap_or_default(), request_id: call.request_id().to_owned() }
+        let request_id = call.request_id().to_owned();
+        let Some(principal) = call.principal() else { return Self { request_id, ..Self::default() } };
+        let roles = principal.roles.iter().map(|role| role.to_string()).collect();
+        Self { name: principal.name.to_string(), roles, request_id }
     }
 
     /// The caller, if it may administer the engine. Where nobody is asked who they are, everybody may.
     pub(super) fn admin<T>(request: &Request<T>) -> Result<Self, Problem> {
         let principal = request.extensions().get::<CallInfo>().and_then(CallInfo::principal);
-        if principal.is_some_and(|principal| !principal.roles.iter().any(|role| &**role == ADMIN)) {
-            let Self { name: principal, request_id } = Self::of(request);
+        if principal.is_some_and(|principal| !principal.has_role(ADMIN)) {
+            let Self { name: principal, request_id, .. } = Self::of(request);
             tracing::warn!(target: "audit", principal, request_id, "administration refused: not an admin");
             let message = "only principals with the role admin may call this; ask whoever keeps the tokens";
             return Err(Problem::new(Code::PermissionDenied, "ADMIN_ONLY", message));

@@ -20,7 +20,7 @@ use super::{
     page::{self, Scope},
     shown,
     status::Problem,
-    streaming::{Outgoing, outgoing},
+    streaming::Outgoing,
     workflow::replayed,
     workflow_id,
 };
@@ -45,9 +45,10 @@ struct Read {
 impl Api {
     async fn events(&self, id: &WorkflowId, after: u64, limit: usize) -> Result<Read, Problem> {
         let stored = StoreId::new(id.as_str()).map_err(|_| EngineError::NotFound)?;
-        let read_of = stored.clone();
+        let (read_of, reach) = (stored.clone(), self.engine.reach().clone());
         let read = self.engine.from_store(move |store| {
-            let Some(summary) = store.summary(&stored)? else { return Ok(None) };
+            let summary = store.summary(&stored)?.filter(|summary| reach.covers(&summary.owner));
+            let Some(summary) = summary else { return Ok(None) };
             Ok(Some((summary.last_seq, store.events(&stored, after, limit)?)))
         });
         let (head, found) = read.await?.ok_or(EngineError::NotFound)?;
@@ -78,11 +79,12 @@ impl WorkflowControlService for Api {
         &self,
         request: Request<RetryWorkflowRequest>,
     ) -> Result<Response<RetryWorkflowResponse>, Status> {
+        let api = self.for_caller(&request);
         let RetryWorkflowRequest { workflow_id: id, from_task_id, reason } = request.into_inner();
         let id = workflow_id(&id, "workflow_id")?;
         let from = Some(from_task_id).filter(|task| !task.is_empty());
-        let taken = self.engine.tell(&id, Input::Retry { from, reason }).await.map_err(Problem::from)?;
-        let reset = self.own(&id, &taken, |event| match &event.kind {
+        let taken = api.engine.tell(&id, Input::Retry { from, reason }).await.map_err(Problem::from)?;
+        let reset = api.own(&id, &taken, |event| match &event.kind {
             Some(EventKind::Reopened(event)) => Some(event.reset.len() + event.resumed.len()),
             _ => None,
         });
@@ -95,9 +97,10 @@ impl WorkflowControlService for Api {
         &self,
         request: Request<PauseWorkflowRequest>,
     ) -> Result<Response<PauseWorkflowResponse>, Status> {
+        let api = self.for_caller(&request);
         let PauseWorkflowRequest { workflow_id: id, reason } = request.into_inner();
         let id = workflow_id(&id, "workflow_id")?;
-        let taken = self.engine.tell(&id, Input::Pause { reason }).await.map_err(Problem::from)?;
+        let taken = api.engine.tell(&id, Input::Pause { reason }).await.map_err(Problem::from)?;
         Ok(Response::new(PauseWorkflowResponse {
             status: shown::status(taken.status).into(),
             detail: shown::detail(taken.detail).into(),
@@ -108,8 +111,9 @@ impl WorkflowControlService for Api {
         &self,
         request: Request<ResumeWorkflowRequest>,
     ) -> Result<Response<ResumeWorkflowResponse>, Status> {
+        let api = self.for_caller(&request);
         let id = workflow_id(&request.into_inner().workflow_id, "workflow_id")?;
-        let taken = self.engine.tell(&id, Input::Resume).await.map_err(Problem::from)?;
+        let taken = api.engine.tell(&id, Input::Resume).await.map_err(Problem::from)?;
         Ok(Response::new(ResumeWorkflowResponse {
             status: shown::status(taken.status).into(),
             detail: shown::detail(taken.detail).into(),
@@ -120,7 +124,7 @@ impl WorkflowControlService for Api {
         &self,
         request: Request<SignalWorkflowRequest>,
     ) -> Result<Response<SignalWorkflowResponse>, Status> {
-        let caller = Caller::of(&request);
+        let (caller, api) = (Caller::of(&request), self.for_caller(&request));
         let header = caller::key_header(request.metadata())?.to_owned();
         let SignalWorkflowRequest { workflow_id: id, name, payload } = request.into_inner();
         let id = workflow_id(&id, "workflow_id")?;
@@ -140,14 +144,14 @@ impl WorkflowControlService for Api {
         let key = caller.key("SignalWorkflow", &header, hash)?;
         let signal = Input::Signal { name: name.clone(), payload };
         let (seq, before) = match key {
-            None => (self.engine.tell(&id, signal).await.map_err(Problem::from)?.seq, false),
+            None => (api.engine.tell(&id, signal).await.map_err(Problem::from)?.seq, false),
             Some(key) => {
-                let told = self.engine.tell_once(&id, signal, key).await.map_err(Problem::from)?;
+                let told = api.engine.tell_once(&id, signal, key).await.map_err(Problem::from)?;
                 (told.seq, told.replayed)
             }
         };
         // A completion names the signal that brought it.
-        let read = self.events(&id, seq.saturating_sub(OWN_EVENTS), OWN_EVENTS as usize).await?;
+        let read = api.events(&id, seq.saturating_sub(OWN_EVENTS), OWN_EVENTS as usize).await?;
         let received = read.events.iter().rfind(|event| {
             event.seq <= seq
                 && matches!(&event.kind, Some(EventKind::SignalReceived(signal)) if signal.name == name)
@@ -167,6 +171,7 @@ impl WorkflowControlService for Api {
         &self,
         request: Request<GetHistoryRequest>,
     ) -> Result<Response<GetHistoryResponse>, Status> {
+        let api = self.for_caller(&request);
         let GetHistoryRequest { workflow_id: id, after_sequence, pagination } = request.into_inner();
         let scope = Scope::of("GetHistory", &id);
         let id = workflow_id(&id, "workflow_id")?;
@@ -174,7 +179,7 @@ impl WorkflowControlService for Api {
         let begin = u64::try_from(after_sequence)
             .map_err(|_| Problem::invalid("after_sequence", "is negative; use 0 for the beginning"))?;
         let after = begin.max(scope.index(pagination.as_ref())? as u64);
-        let read = self.events(&id, after, size).await?;
+        let read = api.events(&id, after, size).await?;
         let (events, cut) = fill(0, read.events.len(), size, |at| history::shown(&read.events[at]));
         let last = events.last().map_or(after, |event| event.sequence_number as u64);
         let more = cut.is_some() || (!events.is_empty() && last < read.head);
@@ -191,8 +196,9 @@ impl WorkflowControlService for Api {
         &self,
         request: Request<GetTaskResultStreamRequest>,
     ) -> Result<Response<Self::GetTaskResultStreamStream>, Status> {
+        let api = self.for_caller(&request);
         let GetTaskResultStreamRequest { workflow_id, task_id, offset_bytes } = request.into_inner();
-        let workflow = self.workflow(&workflow_id, "workflow_id").await?;
+        let workflow = api.workflow(&workflow_id, "workflow_id").await?;
         let view = workflow.task(&task_id).ok_or_else(|| Problem::no_task(&task_id))?;
         let (result, status) = (view.result.clone(), shown::task_status(view.status()));
         let begin = usize::try_from(offset_bytes).ok().filter(|begin| *begin <= result.len());
@@ -201,7 +207,7 @@ impl WorkflowControlService for Api {
                 format!("offset {offset_bytes} lies outside of the result's {} bytes", result.len());
             Problem::new(Code::OutOfRange, "OFFSET_OUT_OF_RANGE", message).with("total_bytes", result.len())
         })?;
-        let (sender, stream) = outgoing(self.settings().slow_consumer_grace);
+        let (sender, stream) = api.outgoing()?;
         tokio::spawn(async move {
             loop {
                 let end = (begin + CHUNK_BYTES).min(result.len());

@@ -18,7 +18,7 @@ use super::{
     caller::Caller,
     shown,
     status::Problem,
-    streaming::{Outgoing, Sender, outgoing},
+    streaming::{Outgoing, Sender},
     workflow::filter,
 };
 use crate::engine::{EngineError, LaneSettings, LaneState};
@@ -182,7 +182,7 @@ impl OperatorService for Api {
         &self,
         request: Request<RequeueWorkflowsRequest>,
     ) -> Result<Response<Self::RequeueWorkflowsStream>, Status> {
-        let caller = Caller::admin(&request)?;
+        let (caller, api) = (Caller::admin(&request)?, self.for_caller(&request));
         let request = request.into_inner();
         let how = super::status::cut(&format!("{request:?}"), 1_000);
         let begun = async {
@@ -195,15 +195,15 @@ impl OperatorService for Api {
             if !request.dry_run {
                 confirmed(request.confirmation, "requeuing runs every workflow that matches again")?;
             }
-            let (_, count) = self.engine.list(filter.clone(), None, 1).await?;
+            let (_, count) = api.engine.list(filter.clone(), None, 1).await?;
             let (Count::Exact(matched) | Count::MoreThan(matched)) = count;
             Ok((filter, rate, matched as i64))
         };
         let begun: Result<(Filter, f64, i64), Problem> = begun.await;
         caller.audit("RequeueWorkflows", &how, &begun);
         let (filter, rate, matched) = begun?;
-        let (sender, stream) = outgoing(self.settings().slow_consumer_grace);
-        let (api, dry_run) = (self.clone(), request.dry_run);
+        let (sender, stream) = api.outgoing()?;
+        let dry_run = request.dry_run;
         tokio::spawn(async move {
             let outcome = if dry_run {
                 let counted = RequeueProgress { matched, ..RequeueProgress::default() };

@@ -220,8 +220,9 @@ impl SagaService for Api {
         &self,
         request: Request<GetSagaStatusRequest>,
     ) -> Result<Response<GetSagaStatusResponse>, Status> {
-        let (id, saga) = self.saga(&request.into_inner().saga_id).await?;
-        let (order, _) = fold(self, &id, saga.last_seq(), Order::default(), Order::apply).await?;
+        let api = self.for_caller(&request);
+        let (id, saga) = api.saga(&request.into_inner().saga_id).await?;
+        let (order, _) = fold(&api, &id, saga.last_seq(), Order::default(), Order::apply).await?;
         let (failed_step, failure_reason) = failure(&saga);
         let mut room = MAX_PAGE_BYTES;
         let results = order.completed.iter().filter_map(|step| {
@@ -251,9 +252,10 @@ impl SagaService for Api {
         &self,
         request: Request<ListSagasRequest>,
     ) -> Result<Response<ListSagasResponse>, Status> {
+        let api = self.for_caller(&request);
         let request = request.into_inner();
         let filter = filter(request.state_filter)?;
-        let (page, pagination) = self.list("ListSagas", filter, request.pagination).await?;
+        let (page, pagination) = api.list("ListSagas", filter, request.pagination).await?;
         let sagas = page.summaries.into_iter().map(|summary| SagaSummary {
             state: listed(&summary).into(),
             saga_id: summary.id.to_string(),
@@ -268,10 +270,11 @@ impl SagaService for Api {
         &self,
         request: Request<CompensateSagaRequest>,
     ) -> Result<Response<CompensateSagaResponse>, Status> {
+        let api = self.for_caller(&request);
         let CompensateSagaRequest { saga_id, reason } = request.into_inner();
-        let (id, _) = self.saga(&saga_id).await?;
-        self.engine.tell(&id, Input::Compensate { reason }).await.map_err(Problem::from)?;
-        let now = self.engine.read(&id, Workflow::saga_state).await.map_err(Problem::from)?;
+        let (id, _) = api.saga(&saga_id).await?;
+        api.engine.tell(&id, Input::Compensate { reason }).await.map_err(Problem::from)?;
+        let now = api.engine.read(&id, Workflow::saga_state).await.map_err(Problem::from)?;
         Ok(Response::new(CompensateSagaResponse { saga_id, state: state(now).into() }))
     }
 
@@ -279,16 +282,17 @@ impl SagaService for Api {
         &self,
         request: Request<WatchSagaRequest>,
     ) -> Result<Response<Self::WatchSagaStream>, Status> {
+        let api = self.for_caller(&request);
         let heartbeat = self.heartbeat(request.metadata())?;
-        let (id, saga) = self.saga(&request.into_inner().saga_id).await?;
+        let (id, saga) = api.saga(&request.into_inner().saga_id).await?;
         let last = SagaFollower::now(&id, &saga);
         let watch = match saga.status().is_terminal() {
             true => None,
-            false => Some(self.engine.watch(&id, saga.last_seq()).await.map_err(Problem::from)?),
+            false => Some(api.engine.watch(&id, saga.last_seq()).await.map_err(Problem::from)?),
         };
         let undo_failed = saga.saga_state() == machine::SagaState::CompensationFailed;
         let first = vec![last.clone()];
-        let follower = SagaFollower { api: self.clone(), id, last, undo_failed };
-        Ok(Response::new(follow(self, heartbeat, Begun { follower, first, watch })))
+        let follower = SagaFollower { api: api.clone(), id, last, undo_failed };
+        Ok(Response::new(follow(&api, heartbeat, Begun { follower, first, watch })?))
     }
 }

@@ -128,6 +128,7 @@ impl SignalService for Api {
         &self,
         request: Request<SignalTaskRequest>,
     ) -> Result<Response<SignalTaskResponse>, Status> {
+        let api = self.for_caller(&request);
         let request = request.into_inner();
         let kind = match SignalType::try_from(request.r#type) {
             Ok(SignalType::Steer) => SignalKind::Steer,
@@ -146,12 +147,12 @@ impl SignalService for Api {
         let (only, mut success, mut room) = (targets.len() == 1, true, super::batch::MAX_PAGE_BYTES);
         for target in targets {
             let outcome = match kind {
-                SignalKind::Collect => self.collect(&target, deadline).await,
+                SignalKind::Collect => api.collect(&target, deadline).await,
                 kind => {
                     let (task, payload) = (target.task.clone(), payload.clone());
                     let graceful = request.graceful;
                     let input = Input::SignalTask { task, kind, payload, graceful, timeout_ms };
-                    self.signal(&target, input).await
+                    api.signal(&target, input).await
                 }
             };
             let outcome = outcome.and_then(|result| {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// When waiting helps, and nobody knows better.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 /// Until an operator has done something.
 const LATER: Duration = Duration::from_secs(30);
 

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `outgoing` | what a stream holds for a client that is slow, and when it is closed |
+//! | `places` | how many streams are open, and whose |
 //! | `follow` | from events to messages, with heartbeats and an end |
 //! | `workflow` | the workflow's own state |
 //! | `tasks` | the states of tasks |
@@ -11,6 +12,7 @@
 mod follow;
 mod logs;
 mod outgoing;
+mod places;
 mod tasks;
 mod workflow;
 
@@ -27,6 +29,7 @@ use crate::engine::{Engine, EngineError};
 
 pub(super) use follow::{Begun, Follower, fold, follow};
 pub(super) use outgoing::{Outgoing, Sender, outgoing};
+pub(super) use places::Places;
 
 /// The header by which a client asks for more heartbeats, in milliseconds.
 const HEARTBEAT_HEADER: &str = "x-heartbeat-ms";
@@ -69,34 +72,37 @@ impl StreamingService for Api {
         &self,
         request: Request<WatchWorkflowRequest>,
     ) -> Result<Response<Self::WatchWorkflowStream>, Status> {
+        let api = self.for_caller(&request);
         let heartbeat = self.heartbeat(request.metadata())?;
         let request = request.into_inner();
         let id = workflow_id(&request.workflow_id, "workflow_id")?;
         let after = resumed_after(request.resume_from_sequence)?;
-        let begun = workflow::begin(self, &id, after).await?;
-        Ok(Response::new(follow(self, heartbeat, begun)))
+        let begun = workflow::begin(&api, &id, after).await?;
+        Ok(Response::new(follow(&api, heartbeat, begun)?))
     }
 
     async fn watch_tasks(
         &self,
         request: Request<WatchTasksRequest>,
     ) -> Result<Response<Self::WatchTasksStream>, Status> {
+        let api = self.for_caller(&request);
         let heartbeat = self.heartbeat(request.metadata())?;
         let request = request.into_inner();
         let id = workflow_id(&request.workflow_id, "workflow_id")?;
         let after = resumed_after(request.resume_from_sequence)?;
-        let begun = tasks::begin(self, &id, after, request.task_ids, request.terminal_only).await?;
-        Ok(Response::new(follow(self, heartbeat, begun)))
+        let begun = tasks::begin(&api, &id, after, request.task_ids, request.terminal_only).await?;
+        Ok(Response::new(follow(&api, heartbeat, begun)?))
     }
 
     async fn stream_logs(
         &self,
         request: Request<Streaming<LogStreamRequest>>,
     ) -> Result<Response<Self::StreamLogsStream>, Status> {
+        let api = self.for_caller(&request);
         let heartbeat = self.heartbeat(request.metadata())?;
-        let (sender, stream) = outgoing(self.settings().slow_consumer_grace);
+        let (sender, stream) = api.outgoing()?;
         // The answer's headers do not wait for the first request: a client may wait for them before it sends.
-        tokio::spawn(logs::run(self.clone(), request.into_inner(), sender, heartbeat));
+        tokio::spawn(logs::run(api, request.into_inner(), sender, heartbeat));
         Ok(Response::new(stream))
     }
 }

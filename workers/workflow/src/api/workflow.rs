@@ -55,7 +55,8 @@ impl Api {
         filter: Filter,
         pagination: Option<switchboard_proto::goclaw::v1::PaginationRequest>,
     ) -> Result<(Page, PaginationResponse), Problem> {
-        let scope = Scope::of(method, &format!("{filter:?}"));
+        // The caller's reach, too: nobody goes on with another's token.
+        let scope = Scope::of(method, &format!("{filter:?} {:?}", self.engine.reach()));
         let size = page::size(pagination.as_ref())?;
         let after = scope.place(pagination.as_ref())?.and_then(|place| cursor(&place));
         let (page, count) = self.engine.list(filter, after, size).await?;
@@ -76,6 +77,7 @@ impl Caller {
     /// Says in the specification who submits it.
     pub(super) fn sign(&self, submission: &mut Submission) {
         submission.spec.owner = self.name.clone();
+        submission.spec.owner_roles = self.roles.clone();
         submission.spec.request_id = self.request_id.clone();
     }
 }
@@ -180,10 +182,11 @@ impl WorkflowService for Api {
         &self,
         request: Request<ListWorkflowsRequest>,
     ) -> Result<Response<ListWorkflowsResponse>, Status> {
+        let api = self.for_caller(&request);
         let request = request.into_inner();
         let status = stored_status(request.status_filter, "status_filter")?;
         let filter = Filter { statuses: status.into_iter().collect(), ..filter(request.filter)? };
-        let (page, pagination) = self.list("ListWorkflows", filter, request.pagination).await?;
+        let (page, pagination) = api.list("ListWorkflows", filter, request.pagination).await?;
         Ok(Response::new(ListWorkflowsResponse {
             workflows: page.summaries.into_iter().map(shown::summary).collect(),
             pagination: Some(pagination),
@@ -195,8 +198,9 @@ impl WorkflowService for Api {
         &self,
         request: Request<GetWorkflowStatusRequest>,
     ) -> Result<Response<GetWorkflowStatusResponse>, Status> {
+        let api = self.for_caller(&request);
         let request = request.into_inner();
-        let workflow = self.workflow(&request.workflow_id, "workflow_id").await?;
+        let workflow = api.workflow(&request.workflow_id, "workflow_id").await?;
         Ok(Response::new(shown::workflow(&workflow, request.include_input)))
     }
 
@@ -204,9 +208,10 @@ impl WorkflowService for Api {
         &self,
         request: Request<CancelWorkflowRequest>,
     ) -> Result<Response<CancelWorkflowResponse>, Status> {
+        let api = self.for_caller(&request);
         let CancelWorkflowRequest { workflow_id: id, force, reason } = request.into_inner();
         let id = workflow_id(&id, "workflow_id")?;
-        let taken = self.engine.tell(&id, Input::Cancel { force, reason }).await.map_err(Problem::from)?;
+        let taken = api.engine.tell(&id, Input::Cancel { force, reason }).await.map_err(Problem::from)?;
         let status = shown::status(taken.status).into();
         Ok(Response::new(CancelWorkflowResponse { success: true, error: None, status }))
     }
@@ -215,8 +220,9 @@ impl WorkflowService for Api {
         &self,
         request: Request<GetTaskResultRequest>,
     ) -> Result<Response<GetTaskResultResponse>, Status> {
+        let api = self.for_caller(&request);
         let request = request.into_inner();
-        let workflow = self.workflow(&request.workflow_id, "workflow_id").await?;
+        let workflow = api.workflow(&request.workflow_id, "workflow_id").await?;
         let task = request.task_id.as_str();
         let view = workflow.task(task).ok_or_else(|| Problem::no_task(task))?;
         Ok(Response::new(shown::result(task, &view)))

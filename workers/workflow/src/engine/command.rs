@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use workflow_machine::{Input, Invalid, Refusal, Status, Workflow, WorkflowDetail, WorkflowId};
 
-use super::{LaneSettings, LaneState, StartError};
+use super::{LaneSettings, LaneState, Reach, StartError};
 use crate::spec::Submission;
 
 /// Where an answer goes. It is sent when everything that it rests on is durable.
@@ -27,17 +27,20 @@ pub(super) enum Command {
     },
     Tell {
         id: WorkflowId,
+        reach: Reach,
         input: Input,
         reply: Reply<Taken>,
     },
     TellOnce {
         id: WorkflowId,
+        reach: Reach,
         input: Input,
         key: Key,
         reply: Reply<Told>,
     },
     Read {
         id: WorkflowId,
+        reach: Reach,
         read: Read,
     },
     SetPaused {

@@ -7,6 +7,7 @@ use workflow_machine::{Millis, WorkflowId};
 use workflow_store::{Store, WorkflowId as StoreId, Write};
 
 use super::{
+    Reach,
     hub::{Hub, Subscription},
     run::Loop,
     turn::{Effect, Turn},
@@ -39,6 +40,7 @@ impl LogWatch {
     pub(super) async fn begin(
         store: Arc<dyn Store>,
         hub: Arc<Hub>,
+        reach: &Reach,
         id: WorkflowId,
         after: u64,
     ) -> Result<Self, Gap> {
@@ -49,7 +51,7 @@ impl LogWatch {
             let (store, id) = (store.clone(), stored.clone());
             move || store.summary(&id)
         });
-        known.await?.ok_or(Gap::NotFound)?;
+        known.await?.filter(|summary| reach.covers(&summary.owner)).ok_or(Gap::NotFound)?;
         Ok(Self { store, id: stored, subscription, after })
     }
 

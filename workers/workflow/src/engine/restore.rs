@@ -6,7 +6,7 @@ use prost::Message;
 use workflow_machine::{Event, Workflow, WorkflowId};
 use workflow_store::{Item, Store, StoreError, WorkflowId as StoreId};
 
-use super::{StartError, command::EngineError, live::Live, run::Loop, submit::stored_id, turn::Turn};
+use super::{Reach, StartError, command::EngineError, live::Live, run::Loop, submit::stored_id, turn::Turn};
 
 /// Events that are read at once.
 const READ_AT_ONCE: usize = 1_024;
@@ -41,6 +41,15 @@ pub(crate) fn event(id: &StoreId, item: &Item) -> Result<Event, StartError> {
         seq: item.seq,
         source,
     })
+}
+
+/// Whether a workflow of that name, if the store has one, is reached.
+pub(super) fn is_within(store: &dyn Store, reach: &Reach, id: &WorkflowId) -> Result<bool, StoreError> {
+    if *reach == Reach::All {
+        return Ok(true);
+    }
+    let Some(stored) = stored_id(id) else { return Ok(false) };
+    Ok(store.summary(&stored)?.is_some_and(|summary| reach.covers(&summary.owner)))
 }
 
 pub(super) fn unreadable(error: StoreError) -> EngineError {

@@ -15,7 +15,7 @@ use workflow_machine::{Input, Millis, Refusal, TaskDetail, Workflow, WorkflowId}
 use workflow_store::{Committer, Store, Write};
 
 use super::{
-    Settings, Shared, StartError,
+    Reach, Settings, Shared, StartError,
     clock::Clock,
     command::{Command, EngineError, Reply, Taken},
     hub::Hub,
@@ -156,16 +156,18 @@ impl Loop {
             Command::Submit { submissions, atomic, key, reply } => {
                 self.submit(&mut turn, submissions, atomic, key, reply);
             }
-            Command::Tell { id, input, reply } => {
-                let taken = self.tell_any(&mut turn, &id, input);
+            Command::Tell { id, reach, input, reply } => {
+                let reached = self.must_reach(&reach, &id);
+                let taken = reached.and_then(|()| self.tell_any(&mut turn, &id, input));
                 self.answer(&mut turn, reply, taken);
             }
-            Command::TellOnce { id, input, key, reply } => {
-                let told = self.tell_once(&mut turn, &id, input, key);
+            Command::TellOnce { id, reach, input, key, reply } => {
+                let reached = self.must_reach(&reach, &id);
+                let told = reached.and_then(|()| self.tell_once(&mut turn, &id, input, key));
                 self.answer(&mut turn, reply, told);
             }
-            Command::Read { id, read } => {
-                let live = self.live.get(&id);
+            Command::Read { id, reach, read } => {
+                let live = self.live.get(&id).filter(|live| reach.covers(&live.workflow.spec().owner));
                 let then = read(live.map(|live| &live.workflow));
                 match live {
                     Some(live) if live.commit > self.durable.load(Ordering::Acquire) => {
@@ -227,6 +229,15 @@ impl Loop {
         turn.effects.push(Effect::Answer(Box::new(move |durable| {
             let _ = reply.send(durable.and(outcome));
         })));
+    }
+
+    /// Whether somebody may know of the workflow.
+    fn must_reach(&self, reach: &Reach, id: &WorkflowId) -> Result<(), EngineError> {
+        let within = match self.live.get(id) {
+            Some(live) => reach.covers(&live.workflow.spec().owner),
+            None => restore::is_within(&*self.store, reach, id).map_err(restore::unreadable)?,
+        };
+        if within { Ok(()) } else { Err(EngineError::NotFound) }
     }
 
     /// Tells a workflow something that may have left memory.

@@ -134,6 +134,7 @@ impl Loop {
                     run: *run,
                     request_id: spec.request_id.clone(),
                     owner: spec.owner.clone(),
+                    owner_roles: spec.owner_roles.clone(),
                     now,
                     workflow_name: spec.name.clone(),
                     metadata: metadata.unwrap_or_default(),

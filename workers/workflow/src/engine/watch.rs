@@ -6,7 +6,7 @@ use workflow_machine::{Event, WorkflowId};
 use workflow_store::{Store, StoreError, WorkflowId as StoreId};
 
 use super::{
-    StartError,
+    Reach, StartError,
     hub::{Hub, Subscription},
     restore::event,
 };
@@ -65,18 +65,20 @@ impl Watch {
     pub(super) async fn begin(
         store: Arc<dyn Store>,
         hub: Arc<Hub>,
+        reach: &Reach,
         id: WorkflowId,
         after: u64,
     ) -> Result<Self, Gap> {
         let stored = StoreId::new(id.as_str()).map_err(|_| Gap::NotFound)?;
         // Before the first reading: what comes between the two is told, and recognized by its number.
         let subscription = hub.subscribe(&id);
-        let (head, oldest) = blocking({
+        let (summary, oldest) = blocking({
             let (store, id) = (store.clone(), stored.clone());
-            move || Ok((store.summary(&id)?.map(|summary| summary.last_seq), store.events(&id, 0, 1)?.oldest))
+            move || Ok((store.summary(&id)?, store.events(&id, 0, 1)?.oldest))
         })
         .await?;
-        let head = head.ok_or(Gap::NotFound)?;
+        let summary = summary.filter(|summary| reach.covers(&summary.owner)).ok_or(Gap::NotFound)?;
+        let head = summary.last_seq;
         if after > head {
             return Err(Gap::Future { after, head });
         }

@@ -89,6 +89,7 @@ pub(crate) fn attempt(task: &str, request: Request) -> Attempt {
         },
         request_id: "req-1".to_owned(),
         owner: String::new(),
+        owner_roles: Vec::new(),
         now: 1_000,
         workflow_name: "journey".to_owned(),
         metadata: BTreeMap::from([("team".to_owned(), "travel".to_owned())]),

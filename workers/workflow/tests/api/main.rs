@@ -9,6 +9,7 @@ mod batch;
 mod control;
 mod logs;
 mod operator;
+mod owners;
 mod saga;
 mod scene;
 mod signal;

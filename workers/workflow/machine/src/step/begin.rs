@@ -209,6 +209,7 @@ pub(crate) fn child_spec(workflow: &Workflow, id: UnitId, child: &Child) -> Resu
     // A child belongs to whoever its parent belongs to, whatever it says.
     let own = &workflow.plan.spec;
     spec.owner.clone_from(&own.owner);
+    spec.owner_roles.clone_from(&own.owner_roles);
     spec.namespace.clone_from(&own.namespace);
     spec.request_id.clone_from(&own.request_id);
     if spec.lane.is_empty() {

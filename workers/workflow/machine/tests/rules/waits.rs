@@ -41,7 +41,12 @@ fn parent(retry: Option<RetryPolicy>) -> Driver {
     };
     let work = Work::Child(Child { spec: Some(Box::new(child)) });
     let child = TaskSpec { retry: retry.map(Box::new), timeout_ms: 60_000, ..task("child", &["a"], work) };
-    let own = Spec { owner: "me".to_owned(), lane: "slow".to_owned(), ..spec([call("a", &[]), child]) };
+    let own = Spec {
+        owner: "me".to_owned(),
+        owner_roles: vec!["cook".to_owned()],
+        lane: "slow".to_owned(),
+        ..spec([call("a", &[]), child])
+    };
     let mut driver = Driver::submit(own);
     driver.run("a", "7");
     driver
@@ -66,7 +71,10 @@ fn a_child_gets_what_the_parent_knows_and_gives_its_result() {
     assert_eq!((id.as_str(), task.as_str(), epoch), ("wf~child~1", "child", 1));
     assert_eq!(&spec.input[..], br#"{"for":7}"#);
     assert_eq!(spec.metadata["of"], "wf");
-    assert_eq!((spec.owner.as_str(), spec.lane.as_str()), ("me", "slow"));
+    assert_eq!(
+        (spec.owner.as_str(), &spec.owner_roles[..], spec.lane.as_str()),
+        ("me", &["cook".to_owned()][..], "slow")
+    );
     let parent = Parent { workflow: "wf".to_owned(), task: "child".to_owned(), epoch: 1 };
     assert_eq!(spec.parent.as_deref(), Some(&parent));
     assert_eq!(driver.workflow.task("child").unwrap().child, Some(&id));

@@ -8,7 +8,7 @@ use tonic::{Code, Status, metadata::MetadataValue};
 use workflow_machine::{Event, WorkflowId};
 use workflow_store::WorkflowId as StoreId;
 
-use super::{Outgoing, Sender, outgoing, outgoing::Untaken, over};
+use super::{Outgoing, Sender, outgoing::Untaken, over};
 use crate::{
     api::{Api, status::Problem},
     engine::{EngineError, Gap, Watch, event},
@@ -45,10 +45,17 @@ pub(crate) struct Begun<F: Follower> {
 }
 
 /// Streams what a follower makes of a workflow's events.
-pub(crate) fn follow<F: Follower>(api: &Api, heartbeat: Duration, begun: Begun<F>) -> Outgoing<F::Message> {
-    let (sender, stream) = outgoing(api.settings().slow_consumer_grace);
+///
+/// # Errors
+/// If there are too many streams.
+pub(crate) fn follow<F: Follower>(
+    api: &Api,
+    heartbeat: Duration,
+    begun: Begun<F>,
+) -> Result<Outgoing<F::Message>, Problem> {
+    let (sender, stream) = api.outgoing()?;
     tokio::spawn(run(api.clone(), heartbeat, begun, sender));
-    stream
+    Ok(stream)
 }
 
 async fn run<F: Follower>(api: Api, heartbeat: Duration, begun: Begun<F>, sender: Sender<F::Message>) {
@@ -124,8 +131,10 @@ pub(crate) async fn fold<T: Send + 'static>(
     apply: fn(&mut T, &Event),
 ) -> Result<(T, u64), Problem> {
     let stored = StoreId::new(id.as_str()).map_err(|_| EngineError::NotFound)?;
+    let reach = api.engine.reach().clone();
     let folded = api.engine.from_store(move |store| {
-        let head = store.summary(&stored)?.map_or(0, |summary| summary.last_seq);
+        let summary = store.summary(&stored)?.filter(|summary| reach.covers(&summary.owner));
+        let Some(head) = summary.map(|summary| summary.last_seq) else { return Ok(Ok((state, 0))) };
         let mut after = 0;
         while after < last {
             let items = store.events(&stored, after, READ_AT_ONCE)?.items;

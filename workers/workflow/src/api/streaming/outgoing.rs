@@ -13,6 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_stream::Stream;
 use tonic::Status;
 
+use super::places::Place;
+
 /// Messages that wait for the client; as many as the origin holds.
 const MAX_MESSAGES: usize = 100;
 /// Their bytes. HTTP/2 holds as many again.
@@ -22,6 +24,8 @@ const MAX_BYTES: usize = 1 << 20;
 pub struct Outgoing<T> {
     messages: mpsc::Receiver<Held<T>>,
     end: Option<oneshot::Receiver<Status>>,
+    /// Free again when the client has gone, or has everything.
+    _place: Option<Place>,
 }
 
 /// Where its messages come from. Dropped, the stream ends with OK.
@@ -45,11 +49,11 @@ pub(crate) enum Untaken {
 }
 
 /// A stream, and where its messages come from. A message that finds no room waits for `grace`.
-pub(crate) fn outgoing<T>(grace: Duration) -> (Sender<T>, Outgoing<T>) {
+pub(crate) fn outgoing<T>(grace: Duration, place: Option<Place>) -> (Sender<T>, Outgoing<T>) {
     let (sender, messages) = mpsc::channel(MAX_MESSAGES);
     let (end, ended) = oneshot::channel();
     let room = Arc::new(Semaphore::new(MAX_BYTES));
-    (Sender { messages: sender, room, end, grace }, Outgoing { messages, end: Some(ended) })
+    (Sender { messages: sender, room, end, grace }, Outgoing { messages, end: Some(ended), _place: place })
 }
 
 impl<T: Message> Sender<T> {
@@ -103,7 +107,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_reads_nothing_for_the_grace_is_slow_and_gets_what_was_held() {
-        let (sender, mut stream) = outgoing::<String>(GRACE);
+        let (sender, mut stream) = outgoing::<String>(GRACE, None);
         let mut sent = 0;
         while sender.send("x".to_owned()).await.is_ok() {
             sent += 1;
@@ -119,7 +123,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bytes_are_bounded_too() {
-        let (sender, mut stream) = outgoing::<String>(GRACE);
+        let (sender, mut stream) = outgoing::<String>(GRACE, None);
         let large = "x".repeat(300 << 10);
         let mut sent = 0;
         while sender.send(large.clone()).await.is_ok() {
