@@ -16,7 +16,7 @@ use crate::running::{Drain, Running, Tended};
 use crate::server::{self, GrpcService};
 use crate::signals::{Signals, on_hangup};
 use crate::stack::{self, Metrics, Services, Shared};
-use crate::{Advertise, Error, Options, env};
+use crate::{Advertise, Error, Options, Rights, env};
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -66,6 +66,7 @@ pub struct Backend {
     /// Certificates come from Consul Connect.
     connect: bool,
     policy: Option<Settings>,
+    rights: Option<Rights>,
     /// What the flags say of TLS and policy.
     flags: Options,
 }
@@ -109,6 +110,7 @@ impl Backend {
             tls_source: None,
             connect: false,
             policy: None,
+            rights: None,
             flags: Options::default(),
         }
     }
@@ -333,6 +335,9 @@ impl Backend {
             }
         };
         let files = security::files(self.tls, source, self.policy, &self.flags)?;
+        if let Some(rights) = &self.rights {
+            rights.follow(files.gate.clone());
+        }
         let speaks_tls = files.tls.is_some();
 
         let sets = self.reflection.then_some(self.descriptor_sets.as_slice());

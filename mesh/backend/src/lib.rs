@@ -25,6 +25,7 @@
 //! | `handshake` | TLS: who is at the other end |
 //! | `listener` | listeners beside that of gRPC, with the same certificates, services and end |
 //! | `stack` | what each call passes on its way to a service: who calls, whether it may, whether it may now |
+//! | `rights` | what others may do in the mesh, for a backend that calls in their name |
 //! | `presence` | the own entry in the registry, from the first success to deregistration |
 //! | `running` | the running backend and the order of its end |
 //! | [`status`] | gRPC errors with details |
@@ -39,6 +40,7 @@ mod error;
 mod handshake;
 mod listener;
 mod presence;
+mod rights;
 mod running;
 mod sampled;
 mod server;
@@ -52,12 +54,13 @@ pub use connection::{Connection, ConnectionInfo, Incoming};
 pub use env::Options;
 pub use error::Error;
 pub use listener::{Ending, ListenAt, Listener, Opened};
+pub use rights::Rights;
 pub use running::Running;
 pub use server::GrpcService;
 pub use stack::{CallInfo, Metrics, Services, Stage};
 
 // What a backend names in its description and in tests, so that it depends on this crate alone.
-pub use switchboard_policy::{Mode, Principal, Proof, Settings as PolicySettings};
+pub use switchboard_policy::{Mode, Principal, Proof, Reason, Settings as PolicySettings};
 pub use switchboard_registry::{Config as RegistryConfig, Kind, Parameter};
 pub use switchboard_transport::{ClientAuth, ServerTls, install_crypto};
 

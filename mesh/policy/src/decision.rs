@@ -58,7 +58,7 @@ pub enum Reason {
     Denied,
     /// Denied: `Register*` without the role.
     NeedsBackend,
-    /// Denied: `AdminService` without the role.
+    /// Denied: `AdminService`, or the engine's `OperatorService`, without the role.
     NeedsAdmin,
     /// Denied: there are rules, and none allows it.
     NoRuleAllows,
@@ -115,7 +115,9 @@ impl Reason {
             Self::Anonymous => "without credentials only health checks are answered",
             Self::Denied => "a rule denies it",
             Self::NeedsBackend => "registering needs the role backend or admin, or the service's certificate",
-            Self::NeedsAdmin => "AdminService needs the role admin (operator for what only reads)",
+            Self::NeedsAdmin => {
+                "AdminService and OperatorService need the role admin (operator for what only reads)"
+            }
             Self::NoRuleAllows => "no rule allows it",
         }
     }

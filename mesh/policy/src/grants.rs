@@ -7,7 +7,8 @@
 //! 4. the role `admin` may do everything;
 //! 5. `Register*` needs the role `backend`, or a certificate that was made for a service; both are let through here,
 //!    and [`Grants::may_register`] says for which service;
-//! 6. `AdminService` of any package needs `admin`; `operator` may call its Get, List, Describe and Watch;
+//! 6. `AdminService` of any package, and the workflow engine's `OperatorService`, need `admin`; `operator` may call their
+//!    Get, List, Describe and Watch;
 //! 7. `operator` may call the router's own `List*` and reflection, `backend` the router's own `List*`;
 //! 8. `caller` may call every ID; so may everyone who is known, where there is no file of rules;
 //! 9. an `allow` rule of the file;
@@ -24,6 +25,9 @@ use crate::{Mode, Policy, Principal};
 
 /// The ID of the router's own methods.
 pub const ROUTER_ID: &str = "router";
+
+/// What administrators of the workflow engine have beside `AdminService`. A user's own service may have that name too.
+const OPERATOR_SERVICE: &str = "goclaw.v1.OperatorService";
 
 /// Whether a call of `path` (`/pkg.Service/Method`) of the client ID `id` changes the mesh, or asks what only operators
 /// may know: the calls that rules 5 and 6 above are about.
@@ -215,7 +219,7 @@ impl<'a> Call<'a> {
             own,
             // A user's own service behind an ID may well have a RegisterUser.
             registers: (own || package == "agentplatform") && begins(&["Register"]),
-            administers: name == "AdminService",
+            administers: name == "AdminService" || service == OPERATOR_SERVICE,
             reads: begins(&["Get", "List", "Describe", "Watch"]),
             lists: begins(&["List"]),
             reflects: name == "ServerReflection" && package.starts_with("grpc.reflection."),

@@ -66,6 +66,11 @@ impl Policy {
         self.mode
     }
 
+    /// Whether the file has rules; without them the built-in ones alone hold.
+    pub fn has_rules(&self) -> bool {
+        self.rules.is_some()
+    }
+
     /// The limits of the file. A policy with equal limits may go on with the [`Limits`](crate::Limits) of the old one.
     pub fn limits(&self) -> &LimitSettings {
         &self.limits

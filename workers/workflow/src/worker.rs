@@ -7,7 +7,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use switchboard_backend::{Backend, ListenAt, Listener};
+use switchboard_backend::{Backend, ListenAt, Listener, Rights};
 use workflow_store::{EmbeddedSettings, EmbeddedStore, StoreError};
 
 use crate::{
@@ -100,6 +100,7 @@ pub struct Worker {
     engine: Engine,
     executors: Executors,
     api: Api,
+    rights: Rights,
     http: Arc<http::Metrics>,
 }
 
@@ -112,7 +113,8 @@ impl Worker {
     /// [`Error`] says what is in the way.
     pub async fn start(settings: Settings) -> Result<Self, Error> {
         let Settings { data, router, client, engine, executor, api, store } = settings;
-        let calls = Calls::through(&router, client)?;
+        let rights = Rights::default();
+        let calls = Calls::through(&router, client)?.within(rights.clone());
         let runtime = tokio::runtime::Handle::current();
         let started = tokio::task::spawn_blocking(move || {
             let open = |source| Error::Open { path: data.clone(), source };
@@ -125,7 +127,7 @@ impl Worker {
         });
         let (engine, executors) = started.await.map_err(|_| Error::GivenUp)??;
         let api = Api::start(engine.clone(), api).await?;
-        Ok(Self { engine, executors, api, http: Arc::default() })
+        Ok(Self { engine, executors, api, rights, http: Arc::default() })
     }
 
     /// The backend `workflow-worker` with all services, to be served.
@@ -135,7 +137,8 @@ impl Worker {
             .description("Runs durable workflows of agents, tools and workers")
             .version(env!("CARGO_PKG_VERSION"))
             .capabilities(["workflow"])
-            .default_port(GRPC_PORT);
+            .default_port(GRPC_PORT)
+            .rights(self.rights.clone());
         let workers = api::worker::service(self.executors.functions().clone());
         Services::new(self.api.clone()).add_to(backend).add_service(workers)
     }

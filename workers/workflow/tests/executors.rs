@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_backend::RegistryConfig;
+use switchboard_backend::{Backend, Mode, PolicySettings, RegistryConfig, Rights, Running};
 use switchboard_proto::goclaw::v1::worker_service_client::WorkerServiceClient;
 use switchboard_proto::goclaw::v1::{CompleteRequest, FailRequest, PollTasksRequest, PolledTask};
 use tokio::net::TcpListener;
@@ -14,7 +14,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Streaming};
 use workflow_machine::{
-    Call, CallKind, Function, RetryPolicy, Spec, Status, TaskSpec, Work, Workflow, WorkflowId,
+    Call, CallKind, Child, Function, Input, RetryPolicy, Spec, Status, TaskSpec, Work, Workflow, WorkflowId,
 };
 use workflow_store::MemoryStore;
 use workflow_worker::api::worker;
@@ -55,9 +55,13 @@ fn journey() -> Spec {
     Spec { name: "journey".to_owned(), tasks, ..Spec::default() }
 }
 
-async fn start(router: &str) -> (Engine, WorkerServiceClient<Channel>) {
+async fn start(router: &str, rights: Option<Rights>) -> (Engine, WorkerServiceClient<Channel>) {
     let (reports, inbox) = Reports::channel();
     let calls = Calls::through(router, switchboard_client::Config::default()).unwrap();
+    let calls = match rights {
+        Some(rights) => calls.within(rights),
+        None => calls,
+    };
     let settings = executor::Settings::default();
     let executors = Executors::new(settings, calls, reports, Handle::current()).unwrap();
     let service = worker::service(executors.functions().clone());
@@ -70,6 +74,17 @@ async fn start(router: &str) -> (Engine, WorkerServiceClient<Channel>) {
     let start = move || Engine::start(store, Settings::default(), Arc::new(executors), inbox);
     let engine = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
     (engine, WorkerServiceClient::connect(address).await.unwrap())
+}
+
+const NOWHERE: &str = "127.0.0.1:1";
+
+async fn itinerary() -> Running {
+    itinerary_worker::backend(itinerary_worker::RouterEndpoint::new(NOWHERE).unwrap())
+        .listen("127.0.0.1:0".parse().unwrap())
+        .registry(RegistryConfig::at(NOWHERE).unwrap())
+        .start()
+        .await
+        .unwrap()
 }
 
 async fn next(tasks: &mut Streaming<PolledTask>) -> PolledTask {
@@ -86,14 +101,8 @@ async fn status(engine: &Engine, id: &WorkflowId, wanted: Status) {
 
 #[tokio::test]
 async fn workflow_goes_through_a_worker_of_the_mesh_and_one_that_pulls() {
-    let nowhere = "127.0.0.1:1";
-    let itinerary = itinerary_worker::backend(itinerary_worker::RouterEndpoint::new(nowhere).unwrap())
-        .listen("127.0.0.1:0".parse().unwrap())
-        .registry(RegistryConfig::at(nowhere).unwrap())
-        .start()
-        .await
-        .unwrap();
-    let (engine, mut client) = start(&itinerary.addr().to_string()).await;
+    let itinerary = itinerary().await;
+    let (engine, mut client) = start(&itinerary.addr().to_string(), None).await;
     let poll = PollTasksRequest {
         worker_id: "painter".to_owned(),
         queues: vec!["images".to_owned()],
@@ -133,7 +142,7 @@ async fn workflow_goes_through_a_worker_of_the_mesh_and_one_that_pulls() {
 
 #[tokio::test]
 async fn failure_without_another_attempt_says_so() {
-    let (engine, mut client) = start("127.0.0.1:1").await;
+    let (engine, mut client) = start(NOWHERE, None).await;
     let mut spec = journey();
     let mut picture = spec.tasks.remove(1);
     picture.dependencies.clear();
@@ -147,4 +156,95 @@ async fn failure_without_another_attempt_says_so() {
     let fail = FailRequest { lease, non_retryable: true, ..FailRequest::default() };
     assert!(!client.fail(fail).await.unwrap().into_inner().will_retry);
     status(&engine, id, Status::Failed).await;
+}
+
+/// What the engine has to go by, and changes of it.
+async fn policy(directory: &tempfile::TempDir, rights: &Rights) -> Running {
+    let tokens = directory.path().join("tokens.toml");
+    let entry = "[[tokens]]\ntoken = \"0123456789abcdef-ann\"\nname = \"ann\"\nroles = [\"admin\"]\n";
+    std::fs::write(&tokens, entry).unwrap();
+    let policy = directory.path().join("policy.toml");
+    std::fs::write(&policy, "[[rules]]\nallow = [\"role:planner\"]\nids = [\"itinerary-worker\"]\n").unwrap();
+    let settings = PolicySettings {
+        mode: Mode::Any,
+        tokens: Some(tokens),
+        policy: Some(policy),
+        ..PolicySettings::default()
+    };
+    Backend::worker("workflow")
+        .listen("127.0.0.1:0".parse().unwrap())
+        .registry(RegistryConfig::at(NOWHERE).unwrap())
+        .policy(settings)
+        .rights(rights.clone())
+        .start()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_engine_calls_for_nobody_what_he_may_not_call_himself() {
+    let itinerary = itinerary().await;
+    let rights = Rights::default();
+    let (engine, _client) = start(&itinerary.addr().to_string(), Some(rights.clone())).await;
+    let mut plan = journey();
+    plan.tasks.truncate(1);
+    plan.tasks[0].retry = Some(Box::new(RetryPolicy { max_attempts: 5, ..RetryPolicy::default() }));
+    let child = Child { spec: Some(Box::new(plan.clone())) };
+    let child = TaskSpec { id: "child".to_owned(), work: Some(Work::Child(child)), ..TaskSpec::default() };
+    let submit = async |tasks: Vec<TaskSpec>, owner: &str, role: &str| {
+        let spec = Spec {
+            name: "of".to_owned(),
+            tasks,
+            owner: owner.to_owned(),
+            owner_roles: vec![role.to_owned()],
+            ..Spec::default()
+        };
+        let taken = engine.submit(vec![Submission { id: None, spec }], false, None).await.unwrap();
+        taken[0].clone().unwrap().id
+    };
+    // Before the policy was read nobody knows who may: its tasks wait.
+    let early = submit(plan.tasks.clone(), "eve", "guest").await;
+    let directory = tempfile::tempdir().unwrap();
+    let running = policy(&directory, &rights).await;
+    status(&engine, &early, Status::Failed).await;
+    let (code, words, attempt) = engine
+        .read(&early, |workflow| {
+            let task = workflow.task("plan").unwrap();
+            let error = task.error.unwrap();
+            (error.code.clone(), error.message.clone(), task.attempt)
+        })
+        .await
+        .unwrap();
+    assert_eq!((code.as_str(), attempt), ("PERMISSION_DENIED", 1), "{words}");
+    assert!(
+        words.contains("eve") && words.contains("itinerary-worker") && words.contains("policy"),
+        "{words}"
+    );
+
+    for task in [plan.tasks[0].clone(), child.clone()] {
+        let allowed = submit(vec![task.clone()], "ben", "planner").await;
+        status(&engine, &allowed, Status::Completed).await;
+        for (owner, role) in [("eve", "guest"), ("", "planner")] {
+            let denied = submit(vec![task.clone()], owner, role).await;
+            status(&engine, &denied, Status::Failed).await;
+        }
+    }
+    let changed = "[[rules]]\nallow = [\"eve\"]\n";
+    std::fs::write(directory.path().join("policy.toml"), changed).unwrap();
+    running.reload();
+    let again = async || {
+        let id = submit(plan.tasks.clone(), "eve", "guest").await;
+        let mut watch = engine.watch(&id, 0).await.unwrap();
+        loop {
+            match watch.next().await.unwrap().workflow_change() {
+                Some((Status::Completed, _)) => return Ok(()),
+                Some((ended, _)) if ended.is_terminal() => return Err(ended),
+                _ => {}
+            }
+        }
+    };
+    switchboard_testkit::eventually(PATIENCE, again).await.unwrap();
+    // Those that were submitted before are judged as the policy is when they are run again.
+    engine.tell(&early, Input::Retry { from: None, reason: String::new() }).await.unwrap();
+    status(&engine, &early, Status::Completed).await;
 }

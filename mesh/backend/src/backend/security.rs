@@ -3,7 +3,7 @@
 use super::Backend;
 use crate::running::Files;
 use crate::stack::Gate;
-use crate::{Error, Options, env};
+use crate::{Error, Options, Rights, env};
 use rustls::ServerConfig;
 use switchboard_policy::Settings;
 use switchboard_transport::{ClientAuth, Loaded, RELOAD_INTERVAL, ServerTls, Watched};
@@ -27,6 +27,12 @@ impl Backend {
     /// `SWITCHBOARD_TLS_SOURCE` counts for more. Starting waits for the certificate.
     pub fn connect(mut self) -> Self {
         self.connect = true;
+        self
+    }
+
+    /// Tells `rights` of the policy, as soon as that was read.
+    pub fn rights(mut self, rights: Rights) -> Self {
+        self.rights = Some(rights);
         self
     }
 

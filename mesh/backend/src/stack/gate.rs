@@ -47,6 +47,11 @@ impl Gate {
         Ok(Self { authenticator, policy, limits, judges_tokens, asks, callers: Callers::default() })
     }
 
+    /// The rules.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Forgets callers that were not heard of for a while, every minute, for ever.
     pub(crate) async fn sweep(gate: Watched<Self>) {
         loop {

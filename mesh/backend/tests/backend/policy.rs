@@ -3,7 +3,8 @@
 use crate::fixture::{SOON, alone, channel, gated};
 use crate::pki::{Pki, ask, replace, router};
 use std::path::PathBuf;
-use switchboard_backend::{Mode, PolicySettings, Running, Stage};
+use std::time::Duration;
+use switchboard_backend::{Kind, Mode, PolicySettings, Reason, Rights, Running, Stage};
 use switchboard_testkit::eventually;
 use switchboard_transport::authority::Subject;
 use tonic::Code;
@@ -165,4 +166,40 @@ async fn a_changed_policy_holds_for_callers_who_were_believed_before() {
         other => Err(other),
     };
     eventually(SOON, refused).await.unwrap();
+}
+
+#[tokio::test]
+async fn rights_of_others_are_those_of_the_policy_as_it_is_now() {
+    let pki = Pki::new();
+    let guests = "[[rules]]\ndeny = [\"role:guest\"]\nids = [\"echo-agent\"]\n";
+    let path = write(&pki, "policy.toml", &format!("{guests}[[rules]]\nallow = [\"ann\"]\n"));
+    let rights = Rights::default();
+    let check = async |name: &str, roles: &[&str], id: &str| {
+        let roles: Vec<_> = roles.iter().map(|role| (*role).to_owned()).collect();
+        rights.check(name, &roles, id, Kind::Agent, "/agentplatform.AgentService/ExecuteTask").await
+    };
+    let early = tokio::time::timeout(Duration::from_millis(1), check("ann", &[], "echo-agent")).await;
+    assert!(early.is_err(), "nobody knows the policy yet");
+
+    let settings = PolicySettings { policy: Some(path.clone()), ..with_token(&pki) };
+    let running = alone(gated().0.policy(settings).rights(rights.clone())).await;
+    assert_eq!(check("ann", &[], "echo-agent").await, Ok(()));
+    for id in ["echo-agent", "echo", "echo-agent@v2"] {
+        assert_eq!(check("ann", &["guest"], id).await, Err(Reason::Denied), "{id}");
+    }
+    assert_eq!(check("bob", &[], "echo-agent").await, Err(Reason::NoRuleAllows));
+    assert_eq!(check("", &["admin"], "echo-agent").await, Err(Reason::Anonymous));
+    assert_eq!(check("bob", &["admin"], "echo-agent").await, Ok(()));
+
+    replace(&path, "[[rules]]\nallow = [\"bob\"]\n");
+    running.reload();
+    let changed = async || match (check("ann", &[], "echo-agent").await, check("bob", &[], "x-tool").await) {
+        (Err(Reason::NoRuleAllows), Ok(())) => Ok(()),
+        other => Err(other),
+    };
+    eventually(SOON, changed).await.unwrap();
+    replace(&path, "");
+    running.reload();
+    let open = async || check("", &[], "echo-agent").await;
+    eventually(SOON, open).await.expect("without rules nothing is asked");
 }

@@ -6,6 +6,8 @@ use crate::*;
 
 const STOP: &str = "/any.package.AdminService/Stop";
 const GET: &str = "/any.package.AdminService/GetConfig";
+const LANES: &str = "/goclaw.v1.OperatorService/ListLanes";
+const REQUEUE: &str = "/goclaw.v1.OperatorService/RequeueWorkflows";
 const REFLECT: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
@@ -54,6 +56,12 @@ fn no_rule_gives_what_needs_a_role() {
     assert_eq!(decide(&generous, "ann", &[], "router", REGISTER_AGENT), (false, Reason::NeedsBackend));
     assert_eq!(decide(&generous, "ann", &[], "router", STOP), (false, Reason::NeedsAdmin));
     assert_eq!(decide(&generous, "ann", &["operator"], "router", STOP), (false, Reason::NeedsAdmin));
+    assert_eq!(
+        decide(&generous, "ann", &["caller"], "workflow-worker", REQUEUE),
+        (false, Reason::NeedsAdmin)
+    );
+    assert_eq!(decide(&generous, "ann", &["operator"], "workflow-worker", LANES), (true, Reason::Operator));
+    assert!(decide(&generous, "ann", &[], "shop-tool", "/shop.OperatorService/Open").0);
     assert_eq!(decide(&generous, "ann", &[], "echo-agent", REGISTER_AGENT), (false, Reason::NeedsBackend));
     // A user's own method is not the platform's.
     assert!(decide(&generous, "ann", &[], "shop-tool", "/shop.Users/RegisterUser").0);
@@ -100,6 +108,7 @@ fn what_needs_a_role_is_administration_whatever_it_hides_behind() {
         ("router", GET),
         ("router", "/AdminService/Stop"),
         ("router", "/x.AdminService/Stop?/x.Other/Get"),
+        ("workflow-worker", REQUEUE),
     ] {
         assert!(is_administrative(id, path), "{id} {path}");
     }

@@ -15,6 +15,9 @@
 //! task before, and a worker that remembers what it answered answers it again. A worker that is still at it (ALREADY_EXISTS
 //! with the reason `TASK_RUNNING`, after a crash of ours) is asked again until it is not.
 //!
+//! Where the engine's policy has rules, the workflow's owner needs the right to make the call itself, at the time of each
+//! attempt; else it fails for good with PERMISSION_DENIED. A policy that was not read yet is waited for.
+//!
 //! Headers: `x-idempotency-key`, `x-request-id` of the submission, `x-workflow-id`, `x-workflow-task`,
 //! `x-workflow-attempt`, and the deadline as `grpc-timeout`. Dropping the future of a call resets it, which the backend sees.
 
@@ -25,6 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
+use switchboard_backend::{Kind, Rights};
 use switchboard_client::{Client, Config, Error};
 use switchboard_proto::agentplatform::{TaskRequest, TaskResponse};
 use tokio::time::Instant;
@@ -50,6 +54,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// A worker that takes minutes is asked twelve times a minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Code of a call that the workflow's owner may not make.
+const PERMISSION_DENIED: &str = "PERMISSION_DENIED";
+
 /// The operation of an agent that asks for a stream.
 const STREAM: &str = "stream";
 
@@ -57,6 +64,7 @@ const STREAM: &str = "stream";
 #[derive(Clone, Debug)]
 pub struct Calls {
     router: Client,
+    rights: Option<Rights>,
 }
 
 impl Calls {
@@ -70,7 +78,14 @@ impl Calls {
     pub fn through(router: &str, config: Config) -> Result<Self, Error> {
         let max_message_bytes = MAX_RESULT_BYTES + MESSAGE_OVERHEAD_BYTES;
         let router = Client::connect_lazy_with(router, Config { max_message_bytes, ..config })?;
-        Ok(Self { router })
+        Ok(Self { router, rights: None })
+    }
+
+    /// Makes only those that the workflow's owner might make as well. The engine may call a lot, and must lend that to nobody.
+    #[must_use]
+    pub fn within(mut self, rights: Rights) -> Self {
+        self.rights = Some(rights);
+        self
     }
 
     /// Makes one call and waits for its result.
@@ -84,6 +99,7 @@ impl Calls {
         end: Option<Instant>,
         voice: &Voice,
     ) -> Result<Bytes, TaskError> {
+        self.may(attempt, call).await?;
         let mut pause = FIRST_PAUSE;
         loop {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -107,6 +123,28 @@ impl Calls {
         }
     }
 
+    /// Asks with every attempt: the policy may have changed.
+    async fn may(&self, attempt: &Attempt, call: &Call) -> Result<(), TaskError> {
+        let Some(rights) = &self.rights else { return Ok(()) };
+        let (kind, path) = method(call);
+        let (owner, target) = (attempt.owner.as_str(), call.target.as_str());
+        let Err(reason) = rights.check(owner, &attempt.owner_roles, target, kind, path).await else {
+            return Ok(());
+        };
+        let (workflow, task, why) = (attempt.workflow.as_str(), attempt.run.task.as_str(), reason.as_str());
+        tracing::warn!(target: "audit", principal = owner, workflow, task, target, path, why, "a task is not made: its owner may not");
+        let words = match owner {
+            "" => format!(
+                "{target} is not called: nobody is known to have submitted the workflow, and the policy has rules for                  whom it knows; submit it again with credentials"
+            ),
+            _ => format!(
+                "{owner}, who submitted the workflow, may not call {target}: {}; ask whoever keeps the policy of the                  engine for a rule that allows it {path}",
+                reason.sentence()
+            ),
+        };
+        Err(TaskError::permanent(PERMISSION_DENIED, words))
+    }
+
     /// The router with what every call of the attempt carries.
     fn dressed(&self, attempt: &Attempt, left: Option<Duration>) -> Result<Client, TaskError> {
         let run = &attempt.run;
@@ -128,6 +166,18 @@ impl Calls {
             router = named;
         }
         Ok(router)
+    }
+}
+
+/// What kind of backend is called, and by which method.
+fn method(call: &Call) -> (Kind, &'static str) {
+    match call.kind() {
+        CallKind::Agent if call.operation == STREAM => {
+            (Kind::Agent, "/agentplatform.AgentService/StreamTask")
+        }
+        CallKind::Agent => (Kind::Agent, "/agentplatform.AgentService/ExecuteTask"),
+        CallKind::Tool => (Kind::Tool, "/agentplatform.ToolService/ExecuteTool"),
+        CallKind::Worker => (Kind::Worker, "/agentplatform.TaskWorker/ProcessTask"),
     }
 }
 

@@ -1,18 +1,24 @@
 //! What was going on when the process ended goes on.
 
 use crate::support::*;
-use workflow_machine::{Input, Sleep, Status, TaskError, Work, Workflow};
+use workflow_machine::{Input, Sleep, Spec, Status, TaskError, Work, Workflow};
 use workflow_worker::engine::{EngineError, LaneSettings};
 
 #[test]
 fn an_attempt_in_flight_is_made_again_under_the_same_epoch_and_counts_once() {
     test(async {
         let mut engine = Scripted::start().await;
-        let id = engine.submit(workflow(vec![call("a", &[]), call("b", &["a"])])).await;
+        let spec = Spec {
+            owner: "ben".to_owned(),
+            owner_roles: vec!["planner".to_owned()],
+            ..workflow(vec![call("a", &[]), call("b", &["a"])])
+        };
+        let id = engine.submit(spec).await;
         let before = engine.attempt().await;
         let mut engine = Scripted::on(engine.stop().await).await;
         let after = engine.attempt().await;
         assert_eq!(name(&after), name(&before));
+        assert_eq!((after.owner.as_str(), &after.owner_roles[..]), ("ben", &["planner".to_owned()][..]));
         assert_eq!(after.run.idempotency_key, before.run.idempotency_key);
         engine.complete(&before, "1").await.unwrap();
         let twice = engine.complete(&after, "2").await;
