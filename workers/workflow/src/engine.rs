@@ -17,6 +17,7 @@
 //! | `command` | what the loop can be told, and the answers |
 //! | `run` | the loop: commands, reports, timers, then what follows of them |
 //! | `turn` | what one command leads to: writes that belong together, and what is done after them |
+//! | `schedule` | workflows that are submitted again and again |
 //! | `submit` | new workflows, idempotency keys |
 //! | `live` | a workflow in memory |
 //! | `lanes` | who waits for a slot, and who has one |
@@ -39,6 +40,7 @@ mod purge;
 mod reach;
 mod restore;
 mod run;
+mod schedule;
 mod settings;
 mod submit;
 mod summary;
@@ -56,7 +58,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use workflow_machine::{Corrupt, Input, Workflow, WorkflowId};
+use workflow_machine::{Corrupt, Input, Millis, Workflow, WorkflowId};
 use workflow_store::{Committer, CommitterSettings, Count, Cursor, Filter, Gauges, Page, Store, StoreError};
 
 use crate::attempt::{Executor, Inbox};
@@ -65,6 +67,7 @@ pub use command::{EngineError, Key, Submitted, Taken, Told};
 pub use lanes::{LaneSettings, LaneState};
 pub use log_watch::{LogLines, LogWatch};
 pub use reach::Reach;
+pub use schedule::{NewSchedule, Overlap, Owner, SchedulePage, ScheduleState, Timing};
 pub use settings::Settings;
 pub use watch::{Gap, Watch};
 
@@ -72,6 +75,7 @@ pub(crate) use clock::wall;
 pub(crate) use restore::event;
 pub(crate) use submit::name_item;
 
+use clock::Clock;
 use command::Command;
 use hub::Hub;
 use run::Loop;
@@ -110,6 +114,12 @@ pub struct Shared {
     pub stale: AtomicU64,
     /// Submissions that were answered from an idempotency key.
     pub replayed: AtomicU64,
+    /// Schedules.
+    pub schedules: AtomicU64,
+    /// Runs of schedules since the start.
+    pub scheduled: AtomicU64,
+    /// Times of schedules that were left out since the start.
+    pub left_out: AtomicU64,
     /// No task starts and no workflow is taken.
     pub paused: AtomicBool,
     /// The store failed: nothing is taken any more.
@@ -150,6 +160,14 @@ pub enum StartError {
         /// Why.
         source: prost::DecodeError,
     },
+    /// What is kept of a schedule is not in a form that this version reads.
+    #[error("schedule {id} cannot be read: {source}")]
+    Schedule {
+        /// Which.
+        id: String,
+        /// Why.
+        source: prost::DecodeError,
+    },
     /// The system gives no thread.
     #[error("no thread for the engine")]
     Thread(#[from] io::Error),
@@ -169,12 +187,34 @@ impl Engine {
         executor: Arc<dyn Executor>,
         reported: Inbox,
     ) -> Result<Self, StartError> {
+        Self::start_by(wall, store, settings, executor, reported)
+    }
+
+    /// The same by another clock: Unix milliseconds, and it may jump.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub fn start_by(
+        clock: fn() -> Millis,
+        store: Arc<dyn Store>,
+        settings: Settings,
+        executor: Arc<dyn Executor>,
+        reported: Inbox,
+    ) -> Result<Self, StartError> {
         let (commands, inbox) = mpsc::channel(settings.max_queued_commands);
         let committer = Committer::start(store.clone(), CommitterSettings::default())?;
         let gauges = committer.gauges().clone();
         let hub = Arc::new(Hub::default());
         let shared = Arc::new(Shared::default());
-        let mut engine = Loop::new(store.clone(), committer, executor, hub.clone(), shared.clone(), settings);
+        let mut engine = Loop::new(
+            Clock::with(clock),
+            store.clone(),
+            committer,
+            executor,
+            hub.clone(),
+            shared.clone(),
+            settings,
+        );
         engine.restore()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = thread::Builder::new()

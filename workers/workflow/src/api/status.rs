@@ -131,6 +131,10 @@ impl From<EngineError> for Problem {
             EngineError::KeyReused => new(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"),
             EngineError::Invalid(invalid) => spec::in_words_of_request(invalid).into(),
             EngineError::Refused(refusal) => refusal.into(),
+            EngineError::NoSchedule => new(Code::NotFound, "SCHEDULE_NOT_FOUND"),
+            EngineError::ScheduleExists(id) => {
+                new(Code::AlreadyExists, "SCHEDULE_EXISTS").with("schedule_id", id)
+            }
             EngineError::NoLane(lane) => new(Code::NotFound, "LANE_NOT_FOUND").with("lane", lane),
             EngineError::LaneInUse { name, .. } => {
                 new(Code::FailedPrecondition, "LANE_IN_USE").with("lane", name)
@@ -200,7 +204,7 @@ impl From<Gap> for Problem {
 fn unreadable(error: &StartError) -> Problem {
     tracing::error!(error = %error, source = error.source_text(), "a workflow cannot be read");
     match error {
-        StartError::Corrupt { .. } | StartError::Unreadable { .. } => {
+        StartError::Corrupt { .. } | StartError::Unreadable { .. } | StartError::Schedule { .. } => {
             let message = "what is kept of the workflow is damaged; the engine's log says where";
             Problem::new(Code::DataLoss, "DATA_DAMAGED", message)
         }

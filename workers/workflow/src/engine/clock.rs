@@ -14,10 +14,6 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn new() -> Self {
-        Self::with(wall)
-    }
-
     pub(super) fn with(wall: fn() -> Millis) -> Self {
         Self { wall, last: wall(), seen: Instant::now() }
     }

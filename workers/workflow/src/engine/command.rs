@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use workflow_machine::{Input, Invalid, Refusal, Status, Workflow, WorkflowDetail, WorkflowId};
 
-use super::{LaneSettings, LaneState, Reach, StartError};
+use super::{LaneSettings, LaneState, Reach, StartError, schedule::ScheduleCommand};
 use crate::spec::Submission;
 
 /// Where an answer goes. It is sent when everything that it rests on is durable.
@@ -61,6 +61,7 @@ pub(super) enum Command {
         value: Option<Bytes>,
         reply: Reply<()>,
     },
+    Schedule(ScheduleCommand),
     /// Deletes those of the workflows that ended before `before`; answers how many.
     Purge {
         ids: Vec<workflow_store::WorkflowId>,
@@ -139,6 +140,12 @@ pub enum EngineError {
     /// The workflow does not take that now.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// There is no such schedule.
+    #[error("there is no such schedule")]
+    NoSchedule,
+    /// The identifier of a schedule is taken.
+    #[error("schedule {0} exists; choose another ID, or delete it first")]
+    ScheduleExists(String),
     /// There is no such lane.
     #[error("there is no lane {0}")]
     NoLane(String),

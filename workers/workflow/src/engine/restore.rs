@@ -68,6 +68,7 @@ impl Loop {
             outstanding.push((id.clone(), workflow.outstanding()));
             self.live.insert(id, Live::new(workflow, summary.id, true));
         }
+        self.restore_schedules()?;
         self.now = self.clock.now();
         let mut turn = Turn::default();
         for (id, actions) in outstanding {

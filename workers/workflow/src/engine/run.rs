@@ -23,6 +23,7 @@ use super::{
     lanes::{LaneKey, Lanes},
     live::Live,
     restore,
+    schedule::Schedules,
     submit::PendingKeys,
     timers::Timers,
     turn::{Effect, Turn},
@@ -55,6 +56,7 @@ pub(super) struct Loop {
     /// The lane whose slot the next attempt gets.
     pub(super) dispatching: Option<LaneKey>,
     pub(super) timers: Timers,
+    pub(super) schedules: Schedules,
     pub(super) keys: PendingKeys,
     pub(super) paused: bool,
     /// Turns handed to the committer, and the last one that it is done with.
@@ -72,10 +74,13 @@ pub(super) struct Counted {
     pub(super) events: u64,
     pub(super) stale: u64,
     pub(super) replayed: u64,
+    pub(super) scheduled: u64,
+    pub(super) left_out: u64,
 }
 
 impl Loop {
     pub(super) fn new(
+        mut clock: Clock,
         store: Arc<dyn Store>,
         committer: Committer,
         executor: Arc<dyn Executor>,
@@ -83,7 +88,6 @@ impl Loop {
         shared: Arc<Shared>,
         settings: Settings,
     ) -> Self {
-        let mut clock = Clock::new();
         let now = clock.now();
         Self {
             store,
@@ -98,6 +102,7 @@ impl Loop {
             lanes: Lanes::new(settings.lane.clone(), settings.max_lanes),
             dispatching: None,
             timers: Timers::default(),
+            schedules: Schedules::default(),
             keys: PendingKeys::default(),
             paused: false,
             commits: 0,
@@ -137,6 +142,7 @@ impl Loop {
                 self.report(report);
             }
             self.fire_timers();
+            self.fire_schedules();
             self.let_go();
             self.show();
         }
@@ -146,7 +152,8 @@ impl Loop {
     /// How long there is nothing to do, if nobody says anything.
     fn wait(&mut self) -> Duration {
         let now = self.clock.now();
-        let next = [self.timers.first(), self.lanes.due(now)].into_iter().flatten().min();
+        let next =
+            [self.timers.first(), self.lanes.due(now), self.schedules_due()].into_iter().flatten().min();
         next.map_or(LOOK, |at| Duration::from_millis(at.saturating_sub(now)).min(LOOK))
     }
 
@@ -208,6 +215,7 @@ impl Loop {
                 turn.writes.push(Write::Setting { name, value });
                 self.answer(&mut turn, reply, Ok(()));
             }
+            Command::Schedule(command) => self.schedule(&mut turn, command),
             Command::Purge { ids, before, reply } => {
                 let purged = self.purge(&mut turn, ids, before);
                 self.answer(&mut turn, reply, purged);
@@ -355,6 +363,7 @@ impl Loop {
             (&shared.waiting, self.lanes.waiting()),
             (&shared.running, self.lanes.running()),
             (&shared.timers, self.timers.len()),
+            (&shared.schedules, self.schedules.len()),
         ];
         for (gauge, value) in gauges {
             gauge.store(value as u64, Ordering::Relaxed);
@@ -364,6 +373,8 @@ impl Loop {
             (&shared.events, counted.events),
             (&shared.stale, counted.stale),
             (&shared.replayed, counted.replayed),
+            (&shared.scheduled, counted.scheduled),
+            (&shared.left_out, counted.left_out),
         ];
         for (counter, more) in counters {
             counter.fetch_add(more, Ordering::Relaxed);

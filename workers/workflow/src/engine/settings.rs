@@ -13,6 +13,10 @@ pub struct Settings {
     pub key_ttl_ms: u64,
     /// What a lane has that nobody set.
     pub lane: LaneSettings,
+    /// Schedules. 10,000, each with a timer and what it submits in memory; who has more has one that starts several.
+    pub max_schedules: usize,
+    /// Bytes of what all schedules submit, which stay in memory. 256 MiB: 25 KB for each of 10,000.
+    pub max_schedule_bytes: usize,
     /// Lanes; tasks of further ones go to the default lane.
     pub max_lanes: usize,
 }
@@ -24,6 +28,8 @@ impl Default for Settings {
             max_live: 200_000,
             key_ttl_ms: 24 * 3_600_000,
             lane: LaneSettings::DEFAULT,
+            max_schedules: 10_000,
+            max_schedule_bytes: 256 << 20,
             max_lanes: 1_000,
         }
     }

@@ -22,18 +22,18 @@ const FUNCTION_LANE: &str = "functions";
 
 /// What is kept under a key: the identifiers of what was taken; empty ones stand for what was not.
 #[derive(Clone, PartialEq, Message)]
-struct Answered {
+pub(super) struct Answered {
     #[prost(string, repeated, tag = "1")]
-    ids: Vec<String>,
+    pub(super) ids: Vec<String>,
     /// Positions of those whose identifier was taken by others.
     #[prost(uint32, repeated, tag = "2")]
-    taken: Vec<u32>,
+    pub(super) taken: Vec<u32>,
     /// When it was answered.
     #[prost(uint64, tag = "3")]
-    at: Millis,
+    pub(super) at: Millis,
     /// Of something that a workflow was told: the sequence that it had then.
     #[prost(uint64, tag = "4")]
-    seq: u64,
+    pub(super) seq: u64,
 }
 
 /// Keys whose submission is not durable yet. The others are in the store.
@@ -170,7 +170,7 @@ impl Loop {
     }
 
     /// What is kept under the key.
-    fn recall(&self, key: &Key) -> Result<Option<Bytes>, EngineError> {
+    pub(super) fn recall(&self, key: &Key) -> Result<Option<Bytes>, EngineError> {
         let (hash, response) = match self.keys.by_key.get(&(key.scope.clone(), key.key.clone())) {
             Some(pending) => (pending.hash, pending.response.clone()),
             None => match self.store.idempotent(&key.scope, &key.key, self.now) {
@@ -186,7 +186,7 @@ impl Loop {
     }
 
     /// Keeps the response under the key.
-    fn keep(&mut self, turn: &mut Turn, key: Key, response: Bytes) {
+    pub(super) fn keep(&mut self, turn: &mut Turn, key: Key, response: Bytes) {
         let commit = self.commits + 1;
         let expires_ms = self.now + self.settings.key_ttl_ms;
         turn.writes.push(Write::Idempotent {
@@ -223,7 +223,7 @@ impl Loop {
     }
 
     /// Whether anything is taken at all.
-    fn has_room(&self, submissions: &[Submission]) -> Result<(), EngineError> {
+    pub(super) fn has_room(&self, submissions: &[Submission]) -> Result<(), EngineError> {
         if self.shared.failed.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(EngineError::Failed);
         }
@@ -256,7 +256,7 @@ impl Loop {
     }
 
     /// Makes one workflow, without taking it in.
-    fn make(
+    pub(super) fn make(
         &mut self,
         submission: Submission,
         beside: &[Result<(Workflow, workflow_machine::Step), EngineError>],

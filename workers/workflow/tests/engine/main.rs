@@ -8,6 +8,7 @@ mod idempotency;
 mod lanes;
 mod restart;
 mod scale;
+mod schedules;
 mod signals;
 mod stale;
 mod store_failure;

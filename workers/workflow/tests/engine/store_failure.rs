@@ -9,16 +9,16 @@ use workflow_store::{MemoryStore, Store, StoreError};
 use workflow_worker::{engine::EngineError, spec::Submission};
 
 /// Fails every commit from a moment on, as a disk whose fsync fails.
-struct Failing {
-    store: MemoryStore,
-    fails: Arc<AtomicBool>,
+pub(crate) struct Failing {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) fails: Arc<AtomicBool>,
 }
 
 #[test]
 fn after_a_failed_sync_nothing_is_answered_shown_or_begun() {
     test(async {
         let fails: Arc<AtomicBool> = Arc::default();
-        let store = Arc::new(Failing { store: MemoryStore::default(), fails: fails.clone() });
+        let store = Arc::new(Failing { store: Arc::default(), fails: fails.clone() });
         let mut engine = Scripted::on(store).await;
         let id = engine.submit(workflow(vec![call("a", &[]), call("b", &["a"])])).await;
         let a = engine.attempt().await;

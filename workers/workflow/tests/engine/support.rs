@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use workflow_machine::{
-    Call, Function, Request, SignalKind, Spec, Status, TaskError, TaskSpec, Work, Workflow, WorkflowId,
+    Call, Function, Millis, Request, SignalKind, Spec, Status, TaskError, TaskSpec, Work, Workflow,
+    WorkflowId,
 };
 use workflow_store::{MemoryStore, Store};
 use workflow_worker::{
-    attempt::{Attempt, AttemptId, Executor, Report, Reports, Untaken},
-    engine::{Engine, Settings, Submitted},
+    attempt::{Attempt, AttemptId, Executor, Inbox, Report, Reports, Untaken},
+    engine::{Engine, Settings, StartError, Submitted},
     spec::Submission,
 };
 
@@ -59,12 +60,35 @@ impl Scripted {
     }
 
     pub(crate) async fn with(store: Arc<dyn Store>, settings: Settings) -> Self {
+        Self::launch(move |executor, inbox| {
+            let used = store.clone();
+            (store, Engine::start(used, settings, executor, inbox))
+        })
+        .await
+    }
+
+    /// By the test's own clock.
+    pub(crate) async fn by(clock: fn() -> Millis, store: Arc<dyn Store>) -> Self {
+        Self::start_by(clock, store, Settings::default()).await
+    }
+
+    pub(crate) async fn start_by(clock: fn() -> Millis, store: Arc<dyn Store>, settings: Settings) -> Self {
+        Self::launch(move |executor, inbox| {
+            let used = store.clone();
+            (store, Engine::start_by(clock, used, settings, executor, inbox))
+        })
+        .await
+    }
+
+    async fn launch<F>(start: F) -> Self
+    where
+        F: FnOnce(Arc<Script>, Inbox) -> (Arc<dyn Store>, Result<Engine, StartError>) + Send + 'static,
+    {
         let (sender, asked) = mpsc::unbounded_channel();
         let (reports, inbox) = Reports::channel();
-        let used = store.clone();
-        let start = move || Engine::start(used, settings, Arc::new(Script(sender)), inbox);
-        let engine = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
-        Self { engine, store, reports, asked }
+        let start = move || start(Arc::new(Script(sender)), inbox);
+        let (store, engine) = tokio::task::spawn_blocking(start).await.unwrap();
+        Self { engine: engine.unwrap(), store, reports, asked }
     }
 
     /// What the executor is asked next.
