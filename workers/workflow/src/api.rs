@@ -8,6 +8,7 @@
 //! | [`batch`] | many workflows at once |
 //! | [`saga`] | workflows that are undone when they fail |
 //! | [`signal`] | word to running tasks |
+//! | [`schedule`] | workflows that are submitted again and again |
 //! | [`worker`] | external workers that pull |
 //! | [`control`] | pause, retry, signal one workflow; its history |
 //! | [`admin`], [`operator`] | the engine itself, its lanes, workflows by the thousand |
@@ -24,6 +25,7 @@ mod lane_rates;
 pub mod operator;
 mod page;
 pub mod saga;
+pub mod schedule;
 mod shown;
 pub mod signal;
 pub mod status;
@@ -40,7 +42,8 @@ use switchboard_backend::Backend;
 use switchboard_proto::goclaw::v1::{
     admin_service_server::AdminServiceServer, batch_service_server::BatchServiceServer,
     operator_service_server::OperatorServiceServer, saga_service_server::SagaServiceServer,
-    signal_service_server::SignalServiceServer, streaming_service_server::StreamingServiceServer,
+    schedule_service_server::ScheduleServiceServer, signal_service_server::SignalServiceServer,
+    streaming_service_server::StreamingServiceServer,
     workflow_control_service_server::WorkflowControlServiceServer,
     workflow_service_server::WorkflowServiceServer,
 };
@@ -64,7 +67,7 @@ macro_rules! each_service {
     ($api:expr, $service:ident => $does:expr) => {
         each_service!(@of $api, $service => $does;
             WorkflowServiceServer, StreamingServiceServer, BatchServiceServer, SagaServiceServer,
-            SignalServiceServer, WorkflowControlServiceServer, AdminServiceServer, OperatorServiceServer)
+            SignalServiceServer, WorkflowControlServiceServer, ScheduleServiceServer, AdminServiceServer, OperatorServiceServer)
     };
     (@of $api:expr, $service:ident => $does:expr; $($server:ident),*) => {{
         $(let $service = $server::new($api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES); $does;)*
@@ -173,7 +176,7 @@ impl Api {
     }
 }
 
-/// All services of the API. Without those of external workers and of schedules.
+/// All services of the API. Without that of external workers.
 #[derive(Clone)]
 pub struct Services {
     api: Api,

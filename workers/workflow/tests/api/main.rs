@@ -12,6 +12,7 @@ mod operator;
 mod owners;
 mod saga;
 mod scene;
+mod schedule;
 mod signal;
 mod watch;
 mod workflow;

@@ -7,6 +7,7 @@ mod limits;
 mod openapi;
 mod origin;
 mod reach;
+mod schedules;
 mod shutdown;
 mod socket;
 mod support;

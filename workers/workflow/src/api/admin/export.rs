@@ -23,6 +23,7 @@ pub(super) async fn collect(api: &Api) -> Result<Vec<Metric>, Problem> {
         one("workflow_engine_waiting_tasks", "gauge", gauges.waiting),
         one("workflow_engine_running_attempts", "gauge", gauges.running),
         one("workflow_engine_timers", "gauge", gauges.timers),
+        one("workflow_engine_schedules", "gauge", gauges.schedules),
         one("workflow_engine_watched_workflows", "gauge", api.engine.watched() as u64),
         one("workflow_api_streams", "gauge", api.streams().open() as u64),
         one("workflow_engine_paused", "gauge", gauges.paused.into()),
@@ -32,6 +33,8 @@ pub(super) async fn collect(api: &Api) -> Result<Vec<Metric>, Problem> {
         one("workflow_engine_events_total", "counter", gauges.events),
         one("workflow_engine_stale_reports_total", "counter", gauges.stale),
         one("workflow_api_streams_refused_total", "counter", api.streams().refused()),
+        one("workflow_engine_schedule_runs_total", "counter", gauges.scheduled),
+        one("workflow_engine_schedule_left_out_total", "counter", gauges.left_out),
         one("workflow_process_resident_bytes", "gauge", process::resident_bytes()),
     ];
     // A loop that has ended has no lanes, and its other figures are what is asked for then.

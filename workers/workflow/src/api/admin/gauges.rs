@@ -15,6 +15,9 @@ pub(super) struct Gauges {
     pub(super) events: u64,
     pub(super) stale: u64,
     pub(super) replayed: u64,
+    pub(super) schedules: u64,
+    pub(super) scheduled: u64,
+    pub(super) left_out: u64,
     pub(super) paused: bool,
     pub(super) failed: bool,
 }
@@ -33,6 +36,9 @@ impl Api {
             events: number(&shared.events),
             stale: number(&shared.stale),
             replayed: number(&shared.replayed),
+            schedules: number(&shared.schedules),
+            scheduled: number(&shared.scheduled),
+            left_out: number(&shared.left_out),
             paused: flag(&shared.paused),
             failed: flag(&shared.failed),
         }
