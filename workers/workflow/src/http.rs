@@ -25,6 +25,7 @@
 //! | `events`, `socket` | what is followed |
 //! | `problem` | errors, and the table of statuses |
 //! | `openapi` | what the table says, for machines |
+//! | `ui` | what it all looks like, for people |
 //! | [`Metrics`], [`Scrape`] | what is counted, and the port that shows it |
 
 mod accept;
@@ -42,6 +43,7 @@ mod routes;
 mod scrape;
 mod site;
 mod socket;
+mod ui;
 
 use std::{sync::Arc, time::Duration};
 

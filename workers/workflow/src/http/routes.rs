@@ -21,7 +21,7 @@ use super::{
     openapi,
     problem::Problem,
     route::{ROUTES, Route},
-    site, socket,
+    site, socket, ui,
 };
 use crate::engine::Engine;
 
@@ -58,7 +58,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
             methods.fallback(move |headers: HeaderMap| async move { not_allowed(&verbs, &headers) }),
         )
     });
-    let router = router.fallback(async |headers: HeaderMap| {
+    let router = router.merge(ui::router(shared)).fallback(async |headers: HeaderMap| {
         let message = "there is nothing at this path; /openapi.json lists what there is";
         Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_PATH", message).response(request_id(&headers))
     });
@@ -140,7 +140,7 @@ pub(super) fn ready(engine: &Engine, ending: &Ending) -> Response {
 }
 
 /// A paused engine is ready: it answers, and says itself that it takes nothing.
-fn state(engine: &Engine, ending: &Ending) -> &'static str {
+pub(super) fn state(engine: &Engine, ending: &Ending) -> &'static str {
     let engine = engine.shared();
     match () {
         () if engine.failed.load(Relaxed) => "failed",

@@ -11,4 +11,5 @@ mod schedules;
 mod shutdown;
 mod socket;
 mod support;
+mod ui;
 mod workflows;
