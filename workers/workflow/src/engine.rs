@@ -42,6 +42,8 @@ mod restore;
 mod run;
 mod schedule;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod submit;
 mod summary;
 mod timers;
@@ -207,7 +209,7 @@ impl Engine {
         let hub = Arc::new(Hub::default());
         let shared = Arc::new(Shared::default());
         let mut engine = Loop::new(
-            Clock::with(clock),
+            Clock::by(clock),
             store.clone(),
             committer,
             executor,

@@ -1,6 +1,9 @@
 //! The engine's clock: wall time that never goes back.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use workflow_machine::Millis;
 
@@ -9,13 +12,21 @@ use workflow_machine::Millis;
 #[derive(Debug)]
 pub(super) struct Clock {
     wall: fn() -> Millis,
+    /// Time since some moment, whatever is done to the wall clock.
+    passed: fn() -> Duration,
     last: Millis,
-    seen: Instant,
+    /// When it was `last`, as `passed` has it.
+    seen: Duration,
 }
 
 impl Clock {
-    pub(super) fn with(wall: fn() -> Millis) -> Self {
-        Self { wall, last: wall(), seen: Instant::now() }
+    /// That wall clock, and the system's other one.
+    pub(super) fn by(wall: fn() -> Millis) -> Self {
+        Self::with(wall, passed)
+    }
+
+    pub(super) fn with(wall: fn() -> Millis, passed: fn() -> Duration) -> Self {
+        Self { wall, passed, last: wall(), seen: passed() }
     }
 
     /// It was that late already, as somebody wrote down.
@@ -25,19 +36,22 @@ impl Clock {
 
     /// Unix milliseconds.
     pub(super) fn now(&mut self) -> Millis {
-        let wall = (self.wall)();
+        let (wall, passed) = ((self.wall)(), (self.passed)());
         if wall >= self.last {
-            self.last = wall;
-            self.seen = Instant::now();
+            (self.last, self.seen) = (wall, passed);
             return wall;
         }
-        let passed = self.seen.elapsed().as_millis() as Millis;
-        if passed > 0 {
-            self.last += passed;
-            self.seen = Instant::now();
-        }
+        // Whole milliseconds are taken; the rest counts the next time, however often somebody asks.
+        let more = passed.saturating_sub(self.seen).as_millis() as Millis;
+        self.last += more;
+        self.seen += Duration::from_millis(more);
         self.last
     }
+}
+
+fn passed() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
 }
 
 /// What the system's clock says, in Unix milliseconds.
@@ -54,13 +68,19 @@ mod tests {
     #[test]
     fn a_jump_back_does_not_turn_time_back() {
         static WALL: AtomicU64 = AtomicU64::new(1_000_000);
-        let mut clock = Clock::with(|| WALL.load(Relaxed));
+        static PASSED_US: AtomicU64 = AtomicU64::new(0);
+        let mut clock = Clock::with(|| WALL.load(Relaxed), || Duration::from_micros(PASSED_US.load(Relaxed)));
         assert_eq!(clock.now(), 1_000_000);
         WALL.store(1_500_000, Relaxed);
         assert_eq!(clock.now(), 1_500_000, "a jump forward is followed");
         WALL.store(900_000, Relaxed);
-        let after = clock.now();
-        assert!((1_500_000..1_600_000).contains(&after), "{after}");
+        assert_eq!(clock.now(), 1_500_000);
+        // Asked again and again between two milliseconds.
+        for _ in 0..1_000 {
+            PASSED_US.fetch_add(1_500, Relaxed);
+            clock.now();
+        }
+        assert_eq!(clock.now(), 1_501_500, "it goes as fast as time does");
         WALL.store(2_000_000, Relaxed);
         assert_eq!(clock.now(), 2_000_000);
         clock.at_least(3_000_000);

@@ -58,12 +58,14 @@ impl Loop {
     ) -> Result<usize, EngineError> {
         let mut purged = 0;
         for id in ids {
-            if self.live.contains_key(&WorkflowId::new(id.as_str())) {
+            let name = WorkflowId::new(id.as_str());
+            if self.live.contains_key(&name) {
                 continue;
             }
             let summary = self.store.summary(&id).map_err(restore::unreadable)?;
             if summary.is_some_and(|summary| summary.status.is_terminal() && summary.finished_ms < before) {
                 turn.writes.push(Write::Purge(id));
+                self.purging.push_back((self.commits + 1, name));
                 purged += 1;
             }
         }

@@ -64,6 +64,8 @@ pub(super) struct Loop {
     pub(super) durable: Arc<AtomicU64>,
     /// Workflows that ended, with the turn in which they did; they leave memory when that is durable.
     pub(super) ended: VecDeque<(u64, WorkflowId)>,
+    /// Workflows that are being deleted, with the turn that does it: the store still has them.
+    pub(super) purging: VecDeque<(u64, WorkflowId)>,
     pub(super) counted: Counted,
 }
 
@@ -108,6 +110,7 @@ impl Loop {
             commits: 0,
             durable: Arc::default(),
             ended: VecDeque::new(),
+            purging: VecDeque::new(),
             counted: Counted::default(),
             settings,
         }
@@ -130,27 +133,31 @@ impl Loop {
                 taken = reported.recv_many(&mut reports, TAKEN_AT_ONCE), if reporting => reporting = taken > 0,
                 () = tokio::time::sleep(wait) => {}
             }
-            self.now = self.clock.now();
-            for command in commands.drain(..) {
-                if matches!(command, Command::Stop) {
-                    inbox.close();
-                } else {
-                    self.command(command);
-                }
+            if commands.iter().any(|command| matches!(command, Command::Stop)) {
+                inbox.close();
             }
-            for report in reports.drain(..) {
-                self.report(report);
-            }
-            self.fire_timers();
-            self.fire_schedules();
-            self.let_go();
-            self.show();
+            self.round(commands.drain(..), reports.drain(..));
         }
         self.committer.stop();
     }
 
+    /// What it was told, what is due by now, and what follows of both.
+    pub(super) fn round(
+        &mut self,
+        commands: impl Iterator<Item = Command>,
+        reports: impl Iterator<Item = Reported>,
+    ) {
+        self.now = self.clock.now();
+        commands.for_each(|command| self.command(command));
+        reports.for_each(|report| self.report(report));
+        self.fire_timers();
+        self.fire_schedules();
+        self.let_go();
+        self.show();
+    }
+
     /// How long there is nothing to do, if nobody says anything.
-    fn wait(&mut self) -> Duration {
+    pub(super) fn wait(&mut self) -> Duration {
         let now = self.clock.now();
         let next =
             [self.timers.first(), self.lanes.due(now), self.schedules_due()].into_iter().flatten().min();
@@ -257,6 +264,10 @@ impl Loop {
     ) -> Result<Taken, EngineError> {
         let mut fetched = false;
         if !self.live.contains_key(id) {
+            // One that came back to life behind its deletion would be refused by the store.
+            if self.purging.iter().any(|(_, purging)| purging == id) {
+                return Err(EngineError::NotFound);
+            }
             let Some(workflow) = self.load(id)? else { return Err(EngineError::NotFound) };
             let stored = super::submit::stored_id(id).ok_or(EngineError::NotFound)?;
             self.live.insert(id.clone(), Live::new(workflow, stored, true));
@@ -352,6 +363,7 @@ impl Loop {
                 self.live.remove(&id);
             }
         }
+        while self.purging.pop_front_if(|(commit, _)| *commit <= durable).is_some() {}
         self.keys.let_go(durable);
     }
 

@@ -5,7 +5,7 @@ use workflow_machine::{
     Work,
 };
 
-use crate::random::Random;
+use super::random::Random;
 
 pub(crate) fn spec(random: &mut Random) -> Spec {
     let count = 1 + random.below(10);
