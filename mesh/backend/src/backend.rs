@@ -60,6 +60,7 @@ pub struct Backend {
     registry: Option<Config>,
     advertise: Option<Advertise>,
     drain: Drain,
+    phase: watch::Sender<Phase>,
     log_json: bool,
     tls: Option<ServerTls>,
     tls_source: Option<Watched<Loaded<ServerConfig>>>,
@@ -105,6 +106,7 @@ impl Backend {
             registry: None,
             advertise: None,
             drain: Drain { wait: DRAIN_WAIT, limit: DRAIN_LIMIT },
+            phase: watch::Sender::new(Phase::Serving),
             log_json: false,
             tls: None,
             tls_source: None,
@@ -246,6 +248,12 @@ impl Backend {
         self
     }
 
+    /// Tells when the backend stops taking calls. Streams that do not end by themselves should end then: they are waited for
+    /// as long as any call is, and cut after that.
+    pub fn ending(&self) -> Ending {
+        Ending(self.phase.subscribe())
+    }
+
     /// Applies flags, above all that was set before.
     pub fn options(mut self, options: Options) -> Self {
         self.flags = options.clone();
@@ -382,13 +390,12 @@ impl Backend {
                 });
             serving.spawn(async { drop(server.await) });
         }
-        let (phase, phases) = watch::channel(Phase::Serving);
         for (listener, socket, _) in bound {
             let opened = Opened {
                 incoming: door.clone().http(socket, listener.max_connections),
                 services: services.clone(),
                 metrics: metrics.clone(),
-                ending: Ending(phases.clone()),
+                ending: Ending(self.phase.subscribe()),
             };
             serving.spawn(listener.serve(opened));
         }
@@ -426,7 +433,7 @@ impl Backend {
             alive,
             serving,
             listeners,
-            phase,
+            phase: self.phase,
             files,
             metrics,
             _tended: tended,

@@ -127,6 +127,8 @@ pub struct Shared {
     /// The store failed: nothing is taken any more.
     pub failed: AtomicBool,
     failure: Notify,
+    /// Streams are to end.
+    streams_end: tokio::sync::watch::Sender<bool>,
 }
 
 impl Shared {
@@ -365,6 +367,18 @@ impl Engine {
     /// Done when the engine takes nothing any more, because it stops or its loop has ended. Cancel safe.
     pub async fn stopped(&self) {
         self.commands.closed().await;
+    }
+
+    /// Has streams end that follow a workflow, now and from now on: who reads them comes back to the next process. All else
+    /// goes on.
+    pub fn end_streams(&self) {
+        self.shared.streams_end.send_replace(true);
+    }
+
+    /// Done when streams are to end. Cancel safe.
+    pub async fn streams_end(&self) {
+        // The sender lives as long as the engine.
+        let _ = self.shared.streams_end.subscribe().wait_for(|end| *end).await;
     }
 
     /// Whether the engine takes nothing any more.

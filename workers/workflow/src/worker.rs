@@ -139,6 +139,14 @@ impl Worker {
             .capabilities(["workflow"])
             .default_port(GRPC_PORT)
             .rights(self.rights.clone());
+        // Else whoever looks on, or waits for tasks, would hold up the end until they are cut.
+        let (ending, engine) = (backend.ending(), self.engine.clone());
+        let functions = self.executors.functions().clone();
+        tokio::spawn(async move {
+            ending.stopped().await;
+            engine.end_streams();
+            functions.close();
+        });
         let workers = api::worker::service(self.executors.functions().clone());
         Services::new(self.api.clone()).add_to(backend).add_service(workers)
     }

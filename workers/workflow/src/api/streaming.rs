@@ -52,6 +52,7 @@ pub(super) async fn over(engine: &Engine) -> EngineError {
     tokio::select! {
         () = engine.failed() => EngineError::Failed,
         () = engine.stopped() => EngineError::Stopping,
+        () = engine.streams_end() => EngineError::Stopping,
     }
 }
 
