@@ -83,7 +83,7 @@ impl Engine<'_> {
         command.arg("--data").arg(&self.data).args(["--listen", &self.address.to_string()]);
         // Nobody calls through the mesh here: no registry, no router. Lines per call are off, as for the peers.
         command.args(["--consul", "http://127.0.0.1:9", "--router", "127.0.0.1:9"]);
-        command.env("RUST_LOG", "error");
+        command.args(["--http", "off", "--metrics", "off"]).env("RUST_LOG", "error");
         let began = Instant::now();
         let mut process = Process::spawn("workflow-worker", command, self.lab.folder.path())?;
         process.wait_listening(self.address, START_LIMIT)?;
