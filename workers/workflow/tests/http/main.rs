@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its scene has failed")]
 
+mod credentials;
 mod events;
 mod limits;
 mod openapi;
 mod origin;
+mod process;
 mod reach;
 mod schedules;
 mod shutdown;
