@@ -241,11 +241,13 @@ impl Store for EmbeddedStore {
         if filter.is_status_only() {
             return Ok(Count::Exact(self.resident().counters.of(filter)));
         }
+        if let Some(owner) = filter.is_status_of_owner().filter(|owner| keys::has_counters(owner)) {
+            return Ok(Count::Exact(query::owned(&self.database.view(), owner)?.of(filter)));
+        }
         let (resident, view) = self.consistent()?;
-        if let Some((name, value)) = filter.attributes.first() {
-            let wanted = Filter { attributes: vec![(name.clone(), value.clone())], ..Filter::default() };
+        if let Some(wanted) = filter.first_attribute() {
             let alive = resident.live.newest(&wanted, None).count();
-            if alive + query::with_attribute(&view, name, value)? > MAX_COUNTED {
+            if alive + query::with_attribute(&view, &wanted)? > MAX_COUNTED {
                 return Ok(Count::MoreThan(MAX_COUNTED as u64));
             }
         }

@@ -62,6 +62,19 @@ impl Filter {
             && self.created_before_ms.is_none_or(|before| created_ms < before)
     }
 
+    /// The owner, if nothing but that and the status counts.
+    pub(crate) fn is_status_of_owner(&self) -> Option<&str> {
+        let (statuses, owner) = (self.statuses, self.owner.clone());
+        let nothing_else = *self == Self { statuses, owner, ..Self::default() };
+        self.owner.as_deref().filter(|_| nothing_else)
+    }
+
+    /// The filter for the first attribute that is asked for, of that owner.
+    pub(crate) fn first_attribute(&self) -> Option<Self> {
+        let first = self.attributes.first()?;
+        Some(Self { attributes: vec![first.clone()], owner: self.owner.clone(), ..Self::default() })
+    }
+
     /// Whether nothing but the status counts.
     pub(crate) fn is_status_only(&self) -> bool {
         *self == Self { statuses: self.statuses, ..Self::default() }
@@ -99,7 +112,8 @@ pub struct Page {
 pub enum Count {
     /// Exactly so many.
     Exact(u64),
-    /// More than so many: only where attributes are asked for, and more than 10,000 have the first of them.
+    /// More than so many: only where attributes are asked for, and more than 10,000 have the first of them; of one owner only
+    /// if more than 10,000 are the owner's as well, so that what others have is not told.
     MoreThan(u64),
 }
 

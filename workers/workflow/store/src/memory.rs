@@ -92,11 +92,10 @@ impl Store for MemoryStore {
         if filter.is_status_only() {
             return Ok(Count::Exact(state.counters.of(filter)));
         }
-        if let Some(first) = filter.attributes.first() {
-            let wanted = Filter { attributes: vec![first.clone()], ..Filter::default() };
-            if state.summaries.newest(&wanted, None).nth(MAX_COUNTED).is_some() {
-                return Ok(Count::MoreThan(MAX_COUNTED as u64));
-            }
+        if let Some(wanted) = filter.first_attribute()
+            && state.summaries.newest(&wanted, None).nth(MAX_COUNTED).is_some()
+        {
+            return Ok(Count::MoreThan(MAX_COUNTED as u64));
         }
         Ok(Count::Exact(state.summaries.newest(filter, None).count() as u64))
     }

@@ -33,10 +33,10 @@ fn a_second_opener_is_told_who_was_first() {
 fn another_format_is_refused() {
     let directory = subject::directory();
     drop(EmbeddedStore::open(directory.path(), &settings()).unwrap());
-    for found in ["1", "2.5", ""] {
+    for found in ["2", "3.5", ""] {
         fs::write(directory.path().join("FORMAT"), found).unwrap();
         let text = refused(directory.path()).to_string();
-        assert!(text.contains(&format!("has format {found},")) && text.contains("format 2 only"), "{text}");
+        assert!(text.contains(&format!("has format {found},")) && text.contains("format 3 only"), "{text}");
     }
     fs::remove_file(directory.path().join("FORMAT")).unwrap();
     assert!(matches!(refused(directory.path()), StoreError::Format { .. }));

@@ -182,7 +182,11 @@ fn agree(memory: &dyn Store, disk: &dyn Store, filters: &[Filter]) {
     }
     assert_eq!(memory.ended(12, None, 2).unwrap(), disk.ended(12, None, 2).unwrap());
     let by_status = Status::ALL.map(Filter::status);
-    for filter in filters.iter().chain(&by_status).chain([&Filter::default()]) {
+    let owned = OWNERS.map(|owner| Filter { owner: Some(owner.to_owned()), ..Filter::default() });
+    let owned_by_status =
+        by_status.clone().map(|filter| Filter { owner: Some("alice".to_owned()), ..filter });
+    let more = by_status.iter().chain(&owned).chain(&owned_by_status);
+    for filter in filters.iter().chain(more).chain([&Filter::default()]) {
         let expected = pages(memory, filter, 100);
         for limit in [1, 2, 100] {
             assert_eq!(pages(disk, filter, limit), expected, "{filter:?}");

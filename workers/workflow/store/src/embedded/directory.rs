@@ -15,7 +15,7 @@ use std::{
 use crate::{Space, StoreError};
 
 /// What the file `FORMAT` says. A version that lays out its data otherwise counts up, and says here what it can still read.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// How long a measurement of the disk's room holds. A disk of 1 GB/s fills what `reserve_bytes` keeps back in less, but then
 /// the write fails and stops the store, which loses nothing.

@@ -14,6 +14,7 @@
 //! | idempotency | scope-length scope key | hash, expiry, response |
 //! | expiry | expiry, key of the record | nothing |
 //! | misc | `n` | counters and version |
+//! | misc | `o` owner | counters of that owner, while it has workflows |
 //! | misc | `c` schedule | specification |
 //! | misc | `f` schedule-length schedule time | mark |
 //! | misc | `s` name | setting |
@@ -122,6 +123,16 @@ pub(super) fn idempotency(scope: &[u8], key: &str) -> Vec<u8> {
 /// The key of an idempotency record's expiry.
 pub(super) fn expiry(expires_ms: Millis, record: &[u8]) -> Vec<u8> {
     [&expires_ms.to_be_bytes()[..], record].concat()
+}
+
+/// Whether an owner has counters of its own: nobody has none, and names that are found by how they begin would share them.
+pub(super) fn has_counters(owner: &str) -> bool {
+    (1..=MAX_PART_BYTES).contains(&owner.len())
+}
+
+/// The key of an owner's counters.
+pub(super) fn counters_of(owner: &str) -> Vec<u8> {
+    [b"o", owner.as_bytes()].concat()
 }
 
 /// The key of a schedule.

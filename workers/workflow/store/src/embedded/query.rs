@@ -2,7 +2,8 @@
 //!
 //! A filter is answered from the most selective term that has an index; the rest of it is checked workflow by workflow:
 //! IDs, parent, first attribute, name prefix if few names begin with it, owner, saga, status, and without any of these
-//! everything in the order of creation. A page costs as many lookups as it has to pass workflows that do not match.
+//! everything in the order of creation. Of one owner, attributes and prefixes that many have give way to the owner, so that
+//! nobody pays for what is others'. A page costs as many lookups as it has to pass workflows that do not match.
 
 use std::ops::Bound;
 
@@ -11,7 +12,9 @@ use super::{
     keys::{self, Keyspace},
     record::{self, Posting},
 };
-use crate::{Cursor, Filter, Millis, Status, StoreError, Summary, WorkflowId, store::MAX_COUNTED};
+use crate::{
+    Cursor, Filter, Millis, Status, StoreError, Summary, WorkflowId, store::MAX_COUNTED, table::Counters,
+};
 
 /// Workflows whose names begin alike are sorted in memory up to this number. If there are more, a page is full soon anyway.
 const MAX_SORTED: usize = MAX_COUNTED;
@@ -96,7 +99,7 @@ pub(super) fn list(
 /// How many workflows match.
 pub(super) fn count(view: &View, filter: &Filter) -> Result<u64, StoreError> {
     let mut counted = 0;
-    let terms = match source_for_count(filter) {
+    let terms = match source_for_count(view, filter)? {
         Source::Terms(terms) => terms,
         Source::Ids | Source::Named(_) | Source::All => {
             return Ok(list(view, filter, None, usize::MAX)?.len() as u64);
@@ -122,15 +125,40 @@ pub(super) fn count(view: &View, filter: &Filter) -> Result<u64, StoreError> {
     Ok(counted)
 }
 
-/// How many have the attribute, up to one more than are counted.
-pub(super) fn with_attribute(view: &View, name: &str, value: &str) -> Result<usize, StoreError> {
-    let term = keys::attribute_term(name, value);
+/// How many may have the first attribute, and are the owner's if one is asked for, up to one more than are counted.
+pub(super) fn with_attribute(view: &View, filter: &Filter) -> Result<usize, StoreError> {
+    let Some((name, value)) = filter.attributes.first() else { return Ok(0) };
+    let with = some(view, &keys::attribute_term(name, value))?;
+    match owner(filter) {
+        Some(owner) if with > MAX_COUNTED => some(view, &keys::owner_term(owner)),
+        _ => Ok(with),
+    }
+}
+
+/// How many workflows of each status an owner has, those that are alive included.
+pub(super) fn owned(view: &View, owner: &str) -> Result<Counters, StoreError> {
+    let counters = view.get(Keyspace::Misc, &keys::counters_of(owner))?;
+    Ok(counters.and_then(|bytes| record::read_counters(&bytes)).map_or(Counters::default(), |read| read.0))
+}
+
+/// How many index entries begin with this, up to one more than are counted.
+fn some(view: &View, term: &[u8]) -> Result<usize, StoreError> {
     let mut counted = 0;
-    for pair in view.scan(Keyspace::Index, prefix(&term)).take(MAX_COUNTED + 1) {
+    for pair in view.scan(Keyspace::Index, prefix(term)).take(MAX_COUNTED + 1) {
         pair?;
         counted += 1;
     }
     Ok(counted)
+}
+
+/// Who is asked for, if that has index entries.
+fn owner(filter: &Filter) -> Option<&str> {
+    filter.owner.as_deref().filter(|owner| !owner.is_empty())
+}
+
+/// Whether the entries of a term are fewer than an owner's, as far as anybody counts; where no owner is asked for they are.
+fn is_narrower(view: &View, filter: &Filter, term: &[u8]) -> Result<bool, StoreError> {
+    Ok(owner(filter).is_none() || some(view, term)? <= MAX_COUNTED)
 }
 
 /// At most `limit` workflows that ended before `before_ms`, oldest first.
@@ -163,7 +191,7 @@ fn source(view: &View, filter: &Filter, after: Option<&Cursor>) -> Result<Source
         || !filter.ids.is_empty()
         || !filter.attributes.is_empty()
     {
-        return Ok(source_by_terms(filter));
+        return source_by_terms(view, filter);
     }
     let mut places = Vec::new();
     for pair in view.scan(Keyspace::Index, prefix(&keys::name_prefix(&filter.name_prefix))) {
@@ -177,34 +205,40 @@ fn source(view: &View, filter: &Filter, after: Option<&Cursor>) -> Result<Source
             places.push(cursor);
         }
         if places.len() > MAX_SORTED {
-            return Ok(source_by_terms(filter));
+            return source_by_terms(view, filter);
         }
     }
     places.sort_by(|a, b| b.cmp(a));
     Ok(Source::Named(places))
 }
 
-fn source_for_count(filter: &Filter) -> Source {
-    match source_by_terms(filter) {
+fn source_for_count(view: &View, filter: &Filter) -> Result<Source, StoreError> {
+    let names = keys::name_prefix(&filter.name_prefix);
+    Ok(match source_by_terms(view, filter)? {
         Source::Terms(terms) if terms.iter().all(|term| matches!(term.first(), Some(b'P' | b'A'))) => {
             Source::Terms(terms)
         }
         Source::Ids => Source::Ids,
-        _ if !filter.name_prefix.is_empty() => Source::Terms(vec![keys::name_prefix(&filter.name_prefix)]),
+        _ if !filter.name_prefix.is_empty() && is_narrower(view, filter, &names)? => {
+            Source::Terms(vec![names])
+        }
         Source::Terms(terms) => Source::Terms(terms),
         // Everything, by status: index entries are shorter than summaries.
         _ => Source::Terms(wanted(filter).map(keys::status_term).collect()),
-    }
+    })
 }
 
-fn source_by_terms(filter: &Filter) -> Source {
-    if !filter.ids.is_empty() {
+fn source_by_terms(view: &View, filter: &Filter) -> Result<Source, StoreError> {
+    let attribute = filter.attributes.first().map(|(name, value)| keys::attribute_term(name, value));
+    Ok(if !filter.ids.is_empty() {
         Source::Ids
     } else if let Some(parent) = &filter.parent {
         Source::Terms(vec![keys::parent_term(parent)])
-    } else if let Some((name, value)) = filter.attributes.first() {
-        Source::Terms(vec![keys::attribute_term(name, value)])
-    } else if let Some(owner) = filter.owner.as_ref().filter(|owner| !owner.is_empty()) {
+    } else if let Some(term) = attribute
+        && is_narrower(view, filter, &term)?
+    {
+        Source::Terms(vec![term])
+    } else if let Some(owner) = owner(filter) {
         Source::Terms(vec![keys::owner_term(owner)])
     } else if filter.saga == Some(true) {
         Source::Terms(vec![keys::saga_term()])
@@ -212,7 +246,7 @@ fn source_by_terms(filter: &Filter) -> Source {
         Source::Terms(wanted(filter).map(keys::status_term).collect())
     } else {
         Source::All
-    }
+    })
 }
 
 /// The terminal statuses that are asked for.

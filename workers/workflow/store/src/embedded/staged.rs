@@ -4,7 +4,7 @@
 //! written once per group, whatever the commits do to it.
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map, hash_map::Entry},
     ops::Bound,
     sync::Arc,
 };
@@ -100,7 +100,7 @@ impl<'a> Staged<'a> {
         for (id, run) in std::mem::take(&mut self.runs) {
             self.put_run(&id, run);
         }
-        self.write_summaries();
+        self.write_summaries()?;
         Ok(())
     }
 
@@ -206,8 +206,9 @@ impl<'a> Staged<'a> {
     }
 
     /// Turns what became of the workflows into summaries, index entries and counters.
-    fn write_summaries(&mut self) {
+    fn write_summaries(&mut self) -> Result<(), StoreError> {
         let workflows = std::mem::take(&mut self.workflows);
+        self.count_owned(&workflows)?;
         for (id, change) in &workflows {
             if change.before == change.now {
                 continue;
@@ -241,6 +242,36 @@ impl<'a> Staged<'a> {
             }
         }
         self.workflows = workflows;
+        Ok(())
+    }
+
+    /// Counts for the owners of workflows that changed hands or status.
+    fn count_owned(&mut self, workflows: &HashMap<WorkflowId, Change>) -> Result<(), StoreError> {
+        let mut owned: BTreeMap<&str, Counters> = BTreeMap::new();
+        for Change { before, now } in workflows.values() {
+            if let (Some(before), Some(now)) = (before, now)
+                && (before.status, &before.owner) == (now.status, &now.owner)
+            {
+                continue;
+            }
+            for (summary, adds) in [(before, false), (now, true)] {
+                let summary = summary.as_ref().filter(|summary| keys::has_counters(&summary.owner));
+                let Some(summary) = summary else { continue };
+                let counters = match owned.entry(&summary.owner) {
+                    btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                    btree_map::Entry::Vacant(entry) => entry.insert(query::owned(self.view, &summary.owner)?),
+                };
+                if adds { counters.add(summary.status) } else { counters.remove(summary.status) }
+            }
+        }
+        for (owner, counters) in owned {
+            let key = keys::counters_of(owner);
+            match counters == Counters::default() {
+                true => self.delete(Keyspace::Misc, key),
+                false => self.put(Keyspace::Misc, key, record::write_counters(counters, 0)),
+            }
+        }
+        Ok(())
     }
 
     fn expire(&mut self, now_ms: Millis, limit: usize) -> Result<(), StoreError> {
