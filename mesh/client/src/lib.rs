@@ -42,4 +42,4 @@ pub use retry::RetryPolicy;
 pub use settings::router_address;
 pub use switchboard_transport::{ClientTls, TlsFailure};
 pub use token::Token;
-pub use workflow::{Updates, Workflows};
+pub use workflow::{Schedules, Updates, Workflows};

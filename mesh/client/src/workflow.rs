@@ -8,13 +8,17 @@
 //! | `watch` | updates and log lines as they come |
 //! | `resumed` | a stream that finds its way back after it broke |
 //! | `delivered` | which log lines have been seen already |
+//! | `pages` | lists that come page by page |
+//! | `schedule` | workflows that are submitted again and again |
 //! | `admin` | the engine itself, for administrators |
 
 mod admin;
 mod control;
 mod delivered;
+mod pages;
 mod read;
 mod resumed;
+mod schedule;
 mod submit;
 mod watch;
 
@@ -22,12 +26,14 @@ use switchboard_proto::goclaw::v1::WorkflowStatus;
 use switchboard_proto::goclaw::v1::admin_service_client::AdminServiceClient;
 use switchboard_proto::goclaw::v1::batch_service_client::BatchServiceClient;
 use switchboard_proto::goclaw::v1::operator_service_client::OperatorServiceClient;
+use switchboard_proto::goclaw::v1::schedule_service_client::ScheduleServiceClient;
 use switchboard_proto::goclaw::v1::streaming_service_client::StreamingServiceClient;
 use switchboard_proto::goclaw::v1::workflow_control_service_client::WorkflowControlServiceClient;
 use switchboard_proto::goclaw::v1::workflow_service_client::WorkflowServiceClient;
 use tonic::transport::Channel;
 
 pub use resumed::Updates;
+pub use schedule::Schedules;
 
 use crate::{Client, Error};
 
@@ -112,4 +118,5 @@ stubs! {
     batch_stub: BatchServiceClient,
     admin_stub: AdminServiceClient,
     operator_stub: OperatorServiceClient,
+    schedule_stub: ScheduleServiceClient,
 }

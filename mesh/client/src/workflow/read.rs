@@ -1,15 +1,12 @@
 //! Reading: states, lists, results. All of it may be tried again.
 
-use std::collections::VecDeque;
-
-use futures_util::{StreamExt, stream};
 use switchboard_proto::goclaw::v1::{
     GetTaskResultRequest, GetTaskResultResponse, GetTaskResultStreamRequest, GetWorkflowStatusRequest,
     GetWorkflowStatusResponse, ListWorkflowsRequest, ListWorkflowsResponse, PaginationRequest, TaskStatus,
     WorkflowSummary,
 };
 
-use super::{Updates, Workflows};
+use super::{Updates, Workflows, pages};
 use crate::Error;
 use crate::call::Repeat;
 
@@ -53,23 +50,17 @@ impl Workflows {
     /// All workflows that a request is for, the newest first; pages are asked for as they are needed, each as large as
     /// the request says. Ends after the first error. Dropping it asks for no more.
     pub fn list(&self, request: ListWorkflowsRequest) -> Updates<WorkflowSummary> {
-        let state = (self.clone(), Some(request), VecDeque::new());
-        let rows = stream::unfold(state, |(workflows, mut next, mut page)| async move {
-            loop {
-                if let Some(row) = page.pop_front() {
-                    return Some((Ok(row), (workflows, next, page)));
-                }
-                let request = next.take()?;
-                match workflows.list_page(request.clone()).await {
-                    Ok(answer) => {
-                        page.extend(answer.workflows);
-                        next = following(request, answer.pagination.unwrap_or_default().next_page_token);
-                    }
-                    Err(error) => return Some((Err(error), (workflows, None, page))),
-                }
+        let workflows = self.clone();
+        let PaginationRequest { page_size, page_token } = request.pagination.clone().unwrap_or_default();
+        pages::rows(page_token, move |page_token| {
+            let pagination = Some(PaginationRequest { page_size, page_token });
+            let (workflows, request) =
+                (workflows.clone(), ListWorkflowsRequest { pagination, ..request.clone() });
+            async move {
+                let answer = workflows.list_page(request).await?;
+                Ok((answer.workflows, answer.pagination))
             }
-        });
-        Updates::new(rows.boxed())
+        })
     }
 
     /// The result of a task, however large: JSON text in `result_data`, empty until the task has completed. An item of
@@ -144,13 +135,4 @@ impl Workflows {
             tokio::time::sleep(wait).await;
         }
     }
-}
-
-/// The request for the page behind a token, if there is one.
-fn following(request: ListWorkflowsRequest, page_token: String) -> Option<ListWorkflowsRequest> {
-    if page_token.is_empty() {
-        return None;
-    }
-    let page_size = request.pagination.as_ref().map_or(0, |pagination| pagination.page_size);
-    Some(ListWorkflowsRequest { pagination: Some(PaginationRequest { page_size, page_token }), ..request })
 }

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod deadlines;
-mod engine;
 mod errors;
 mod helpers;
 mod retries;

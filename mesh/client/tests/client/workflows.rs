@@ -5,9 +5,8 @@ use std::time::Duration;
 use switchboard_client::{Client, Config, RetryPolicy, Updates, Workflows};
 use switchboard_proto::goclaw::v1::*;
 use switchboard_proto::rpc;
+use switchboard_testkit::engine::{Engine, Script};
 use tonic::{Code, Status};
-
-use crate::engine::{Engine, Script};
 
 async fn workflows(engine: &Engine) -> Workflows {
     within(engine, Duration::from_secs(60)).await
@@ -16,7 +15,7 @@ async fn workflows(engine: &Engine) -> Workflows {
 async fn within(engine: &Engine, resume_within: Duration) -> Workflows {
     let retry = RetryPolicy { base: Duration::from_millis(1), ..RetryPolicy::default() };
     let config = Config { retry, resume_within, ..Config::default() };
-    Client::connect_with(engine.start().await, config).await.unwrap().workflows()
+    Client::connect_with(engine.start(), config).await.unwrap().workflows()
 }
 
 fn away() -> Result<(), Status> {
@@ -40,6 +39,11 @@ fn lines(words: &[(i64, &str)]) -> LogStreamResponse {
     LogStreamResponse { entries: words.iter().map(entry).collect(), error: None }
 }
 
+/// Keys of the submissions.
+fn keys(engine: &Engine) -> Vec<String> {
+    engine.submitted.lock().unwrap().iter().map(|(key, _)| key.clone()).collect()
+}
+
 async fn numbers(mut updates: Updates<WorkflowStatusUpdate>) -> Vec<i64> {
     let mut numbers = Vec::new();
     while let Some(update) = updates.next().await {
@@ -56,7 +60,7 @@ async fn a_submission_is_tried_again_with_the_same_key() {
     assert_eq!(workflows.submit(Default::default()).await.unwrap().workflow_id, "w1");
     workflows.submit(Default::default()).await.unwrap();
     workflows.submit_with_key("mine", Default::default()).await.unwrap();
-    let keys = engine.keys.lock().unwrap().clone();
+    let keys = keys(&engine);
     assert!(keys[0].len() == 32 && keys[0] == keys[1] && keys[1] == keys[2], "{keys:?}");
     assert!(keys[3] != keys[0] && keys[4] == "mine", "another submission has another key: {keys:?}");
 }
@@ -64,10 +68,10 @@ async fn a_submission_is_tried_again_with_the_same_key() {
 #[tokio::test]
 async fn a_key_of_the_client_takes_the_random_ones_place() {
     let engine = Engine::default();
-    let client = Client::connect(engine.start().await).await.unwrap();
+    let client = Client::connect(engine.start()).await.unwrap();
     let client = client.with_header("idempotency-key", "order-7").unwrap();
     client.workflows().submit(Default::default()).await.unwrap();
-    assert_eq!(*engine.keys.lock().unwrap(), ["order-7"]);
+    assert_eq!(keys(&engine), ["order-7"]);
 }
 
 #[tokio::test]
@@ -90,7 +94,7 @@ async fn a_refused_submission_says_which_fields_are_wrong_and_is_not_tried_again
     engine.failures.lock().unwrap().push_back(refused);
     let error = workflows(&engine).await.submit(Default::default()).await.unwrap_err();
     assert_eq!(error.violations()[0].field, "tasks[0].id");
-    assert_eq!(engine.keys.lock().unwrap().len(), 1);
+    assert_eq!(keys(&engine).len(), 1);
 }
 
 #[tokio::test]
@@ -170,11 +174,11 @@ async fn a_failure_that_waiting_does_not_mend_ends_a_watch_at_once() {
 async fn tasks_begin_with_their_states_and_an_event_of_several_tasks_survives_a_break_amid_it() {
     let engine = Engine::default();
     let state = |id: &str| TaskStatusDetail { task_id: id.into(), ..Default::default() };
-    *engine.status.lock().unwrap() = GetWorkflowStatusResponse {
+    engine.statuses.lock().unwrap().push_back(GetWorkflowStatusResponse {
         sequence_number: 4,
         tasks: vec![state("a"), state("b")],
         ..Default::default()
-    };
+    });
     engine.tasks.lock().unwrap().extend([
         // Event 7 resets both tasks; the stream breaks between the two.
         (vec![task(6, "a"), task(7, "a")], away()),
@@ -234,7 +238,42 @@ async fn a_run_waits_for_the_end_and_gives_the_last_state() {
         (vec![update(3, WorkflowStatus::Running)], away()),
         (vec![update(9, WorkflowStatus::Failed)], Ok(())),
     ]);
-    engine.status.lock().unwrap().status = WorkflowStatus::Failed.into();
+    let failed = GetWorkflowStatusResponse { status: WorkflowStatus::Failed.into(), ..Default::default() };
+    engine.statuses.lock().unwrap().push_back(failed);
     let end = workflows(&engine).await.run(Default::default()).await.unwrap();
     assert_eq!(end.status(), WorkflowStatus::Failed);
+}
+
+#[tokio::test]
+async fn schedules_are_made_once_and_listed_page_by_page() {
+    let engine = Engine::default();
+    engine.failures.lock().unwrap().push_back(Status::unavailable("a"));
+    let schedules = workflows(&engine).await.schedules();
+    for id in ["a", "b"] {
+        let request = CreateScheduleRequest { schedule_id: id.into(), ..Default::default() };
+        assert_eq!(schedules.create(request).await.unwrap().schedule_id, id);
+    }
+    engine.failures.lock().unwrap().push_back(Status::unavailable("a"));
+    assert_eq!(schedules.trigger("b").await.unwrap().workflow_id, "b:now");
+    let keys = engine.keys.lock().unwrap().clone();
+    assert!(keys[0] == keys[1] && keys[1] != keys[2] && keys[3] == keys[4], "{keys:?}");
+    let (mut rows, mut seen) = (schedules.list(), Vec::new());
+    while let Some(row) = rows.next().await {
+        let row = row.unwrap();
+        seen.push((row.schedule_id, row.runs_total));
+    }
+    assert_eq!(seen, [("a".to_owned(), 0), ("b".to_owned(), 1)]);
+    assert_eq!(*engine.tokens.lock().unwrap(), ["", "1"]);
+}
+
+#[tokio::test]
+async fn a_schedule_is_paused_with_a_note_resumed_and_deleted() {
+    let engine = Engine::default();
+    engine.schedules.lock().unwrap().push(Schedule { schedule_id: "a".into(), ..Default::default() });
+    let schedules = workflows(&engine).await.schedules();
+    let paused = schedules.pause("a", "holidays").await.unwrap();
+    assert_eq!((paused.paused, paused.note.as_str()), (true, "holidays"));
+    assert!(!schedules.resume("a").await.unwrap().paused);
+    schedules.delete("a").await.unwrap();
+    assert_eq!(schedules.get("a").await.unwrap_err().code(), Code::NotFound);
 }
