@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod certs;
 mod connection;
+mod schedule;
 mod top;
 mod workflow;
 
@@ -17,6 +18,7 @@ use tracing::Level;
 pub(crate) use auth::Auth;
 pub(crate) use certs::Certs;
 pub(crate) use connection::Connection;
+pub(crate) use schedule::{CreateSchedule, Overlap, Schedule, ScheduleCommand};
 pub(crate) use top::Top;
 pub(crate) use workflow::{
     Admin, AdminCommand, Batch, Cancel, File, List, LogLevel, Logs, Pause, Resume, Retry, Run, Show, Signal,

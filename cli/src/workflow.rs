@@ -7,6 +7,7 @@
 //! | `follow` | a workflow's updates to its end: as a screen, as lines, as JSON |
 //! | `view` | what is known of a workflow while it is followed |
 //! | `draw`, `terminal` | the screen: its text, and how it is put there again and again |
+//! | `schedule` | `schedule`: workflows that are submitted again and again |
 //! | `list`, `show`, `logs`, `control`, `admin` | the other commands |
 //! | `json`, `words` | messages as JSON, and in words |
 
@@ -18,6 +19,7 @@ mod follow;
 mod json;
 mod list;
 mod logs;
+mod schedule;
 mod show;
 mod submit;
 mod terminal;
@@ -104,6 +106,7 @@ pub(crate) async fn run(workflow: Workflow, client: &Client) -> Result<(), Failu
         WorkflowCommand::Pause(args) => control::pause(args, &workflows).await,
         WorkflowCommand::Resume(args) => control::resume(args, &workflows).await,
         WorkflowCommand::Signal(args) => control::signal(args, &workflows).await,
+        WorkflowCommand::Schedule(args) => schedule::run(args, &workflows).await,
         WorkflowCommand::Admin(args) => admin::run(args, &workflows).await,
     }
 }

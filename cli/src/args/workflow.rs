@@ -2,7 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::pair;
+use super::{Schedule, pair};
 
 const WORKFLOW_HELP: &str = "\
 Examples:
@@ -14,6 +14,7 @@ Examples:
   switchboard workflow watch WORKFLOW
   switchboard workflow logs WORKFLOW --level debug
   switchboard workflow retry WORKFLOW
+  switchboard workflow schedule create trip.yaml --cron '0 8 * * 1-5' --zone Europe/Rome
   switchboard workflow admin status
 
 Exit codes, beside those of `switchboard --help`:
@@ -56,6 +57,8 @@ pub(crate) enum WorkflowCommand {
     Signal(Signal),
     /// Submit the workflows of several files in one call
     Batch(Batch),
+    /// Submit workflows again and again
+    Schedule(Schedule),
     /// Look at the engine and rule it; needs the role admin
     Admin(Admin),
 }

@@ -5,8 +5,8 @@ use std::io::Read;
 
 use serde_json::{Map, Value};
 use switchboard_client::Error as CallError;
-use switchboard_proto::goclaw::v1::SubmitWorkflowRequest;
 use switchboard_proto::goclaw::v1::submit_workflow_request::Payload;
+use switchboard_proto::goclaw::v1::{CreateScheduleRequest, SubmitWorkflowRequest};
 use workflow_file::Workflow;
 
 use super::Error;
@@ -21,22 +21,35 @@ pub(super) struct FromFile {
 
 /// Reads the one workflow of a file, with what the command line changes of it.
 pub(super) fn one(args: &File) -> Result<(FromFile, SubmitWorkflowRequest), Failure> {
-    let (name, text) = text(&args.path)?;
-    let workflow = workflow_file::workflow(&name, &text).map_err(|error| Error::File(error.to_string()))?;
-    if let Some(schedule) = &workflow.schedule {
-        tracing::warn!(schedule = %schedule.schedule_id, "the file's schedule is not made: the workflow is submitted once");
+    let (read, mut request) = with_input(&args.path, args.input.as_deref(), &args.params)?;
+    if let Some(schedule) = &read.workflow.schedule {
+        tracing::warn!(
+            schedule = %schedule.schedule_id,
+            "the workflow is submitted once; `workflow schedule create` makes the file's schedule"
+        );
     }
-    let mut request = workflow.request.clone();
     if let Some(id) = &args.id {
         request.workflow_id.clone_from(id);
     }
-    if let Some(input) = &args.input {
+    Ok((read, request))
+}
+
+/// Reads the one workflow of a file, with this input instead of its own, if any, and these members set in it.
+pub(super) fn with_input(
+    path: &str,
+    input: Option<&str>,
+    members: &[(String, String)],
+) -> Result<(FromFile, SubmitWorkflowRequest), Failure> {
+    let (file, text) = text(path)?;
+    let workflow = workflow_file::workflow(&file, &text).map_err(|error| Error::File(error.to_string()))?;
+    let mut request = workflow.request.clone();
+    if let Some(input) = input {
         request.payload = Some(Payload::InputJson(json_argument("--input", input)?));
     }
-    if !args.params.is_empty() {
-        request.payload = Some(Payload::InputJson(with_members(request.payload.take(), &args.params)?));
+    if !members.is_empty() {
+        request.payload = Some(Payload::InputJson(with_members(request.payload.take(), members)?));
     }
-    Ok((FromFile { file: name, workflow }, request))
+    Ok((FromFile { file, workflow }, request))
 }
 
 /// Reads all workflows of files.
@@ -59,11 +72,21 @@ impl FromFile {
         &self.workflow.request
     }
 
+    /// When the file has its workflow submitted.
+    pub(super) fn schedule(&self) -> Option<&CreateScheduleRequest> {
+        self.workflow.schedule.as_ref()
+    }
+
     /// `tasks[0].target: is unknown (trip.yaml:4:13)`.
     pub(super) fn wrong(&self, field: &str, reason: &str) -> String {
+        format!("{field}: {reason} ({})", self.place(field))
+    }
+
+    /// Where a field stands: `trip.yaml:4:13`.
+    pub(super) fn place(&self, field: &str) -> String {
         let place = self.workflow.place(field);
         let place = place.map(|place| format!(":{}:{}", place.line, place.column)).unwrap_or_default();
-        format!("{field}: {reason} ({}{place})", self.file)
+        format!("{}{place}", self.file)
     }
 }
 

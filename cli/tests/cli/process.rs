@@ -22,6 +22,8 @@ fn own_environment(mut command: Command) -> Command {
             command.env_remove(&variable);
         }
     }
+    // Times of schedules are local.
+    command.env("TZ", "UTC");
     command
 }
 

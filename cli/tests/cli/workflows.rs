@@ -5,9 +5,9 @@
 use serde_json::{Value, json};
 use switchboard_proto::goclaw::v1::*;
 use switchboard_proto::rpc;
+use switchboard_testkit::engine::Engine;
 use tonic::{Code, Status};
 
-use crate::engine::Engine;
 use crate::process::{Finished, run, run_with_input};
 
 const TRIP: &str = "\
@@ -234,13 +234,13 @@ fn what_the_engine_refuses_is_shown_where_it_stands_in_the_file() {
     let details = rpc::Status::new(3, "x", "VALIDATION_FAILED", [], None).violating(vec![violation]);
     let details = prost::Message::encode_to_vec(&details);
     let refusal = Status::with_details(Code::InvalidArgument, "x", details.into());
-    engine.refusals.lock().unwrap().push_back(refusal);
+    engine.failures.lock().unwrap().push_back(refusal);
     let said = with_file(&engine, &["submit", "-"], TRIP).failure(65);
     assert!(
         said.starts_with("error: tasks[1].dependencies[0]: weather depends on plan (<stdin>:9:20)"),
         "{said}"
     );
-    engine.refusals.lock().unwrap().push_back(Status::failed_precondition("the engine is paused"));
+    engine.failures.lock().unwrap().push_back(Status::failed_precondition("the engine is paused"));
     assert!(with_file(&engine, &["submit", "-"], TRIP).failure(9).contains("paused"));
 }
 
@@ -272,7 +272,8 @@ fn a_list_is_a_table_or_json() {
         tasks_completed: 1,
         ..Default::default()
     };
-    engine.rows.lock().unwrap().push(row);
+    let page = ListWorkflowsResponse { workflows: vec![row], ..Default::default() };
+    engine.pages.lock().unwrap().push_back(page);
     let expected = "\
 WORKFLOW  NAME      STATUS            TASKS  CREATED               TOOK  ERROR
 w1        trip [2J  RUNNING (PAUSED)  1/3    1970-01-01T00:16:40Z  -
@@ -321,7 +322,8 @@ fn logs_are_lines_or_json() {
         fields: [("code".to_owned(), "7".to_owned())].into(),
         ..Default::default()
     };
-    engine.log.lock().unwrap().push(entry);
+    let script = (vec![LogStreamResponse { entries: vec![entry], error: None }], Ok(()));
+    engine.logs.lock().unwrap().extend([script.clone(), script]);
     assert_eq!(against(&engine, &["logs", "w1"]).output(), "1970-01-01T00:16:40Z WARN  plan: slow  code=7\n");
     let line = parsed(&against(&engine, &["logs", "w1", "--json"]).output());
     assert_eq!((&line["level"], &line["fields"]), (&json!("WARN"), &json!({"code": "7"})));
@@ -394,7 +396,7 @@ fn each_command_says_in_a_line_what_has_become_of_the_workflow_or_the_engine() {
 fn every_command_has_examples() {
     for command in [
         "submit", "run", "list", "show", "watch", "logs", "cancel", "retry", "pause", "resume", "signal",
-        "batch", "admin",
+        "batch", "schedule", "admin",
     ] {
         let help = run(["workflow", command, "--help"]).output();
         assert!(help.contains("Example") && help.contains("--json"), "{command}: {help}");
