@@ -27,7 +27,8 @@
 //! | `hub`, `watch` | who looks on |
 //! | `reach` | whose workflows a handle reaches |
 //! | `log_watch` | lines of logs, and who follows them |
-//! | `purge` | what ended long ago goes |
+//! | `purge` | what ended long ago goes, when somebody says so |
+//! | `retention` | the same by itself |
 
 mod clock;
 mod command;
@@ -39,6 +40,7 @@ mod log_watch;
 mod purge;
 mod reach;
 mod restore;
+mod retention;
 mod run;
 mod schedule;
 mod settings;
@@ -80,10 +82,14 @@ pub(crate) use submit::name_item;
 use clock::Clock;
 use command::Command;
 use hub::Hub;
+use retention::Retention;
 use run::Loop;
 
 /// Names of settings that [`Engine::keep_setting`] keeps, in the store.
 pub const CONFIG: &str = "config.";
+
+/// The setting among them that the engine itself reads: hours for which what ended is kept, 0 is for ever.
+pub const RETENTION_HOURS: &str = "history.retention_hours";
 
 /// A running engine. Cheap to clone; the engine ends with [`Engine::stop`], not with its handles.
 #[derive(Clone)]
@@ -122,6 +128,10 @@ pub struct Shared {
     pub scheduled: AtomicU64,
     /// Times of schedules that were left out since the start.
     pub left_out: AtomicU64,
+    /// Workflows deleted since the start, by retention and by hand.
+    pub purged: AtomicU64,
+    /// How long what ended is kept; 0 is for ever.
+    pub retention_ms: AtomicU64,
     /// No task starts and no workflow is taken.
     pub paused: AtomicBool,
     /// The store failed: nothing is taken any more.
@@ -210,6 +220,7 @@ impl Engine {
         let gauges = committer.gauges().clone();
         let hub = Arc::new(Hub::default());
         let shared = Arc::new(Shared::default());
+        shared.retention_ms.store(settings.retention_ms, Relaxed);
         let mut engine = Loop::new(
             Clock::by(clock),
             store.clone(),
@@ -221,9 +232,14 @@ impl Engine {
         );
         engine.restore()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let thread = thread::Builder::new()
-            .name("engine".to_owned())
-            .spawn(move || runtime.block_on(engine.run(inbox, reported.0)))?;
+        let retention = Retention::new(clock, &commands, store.clone(), shared.clone());
+        let thread = thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                // It ends with the runtime, which waits for no more than a page that is being read.
+                tokio::spawn(retention.run());
+                engine.run(inbox, reported.0).await;
+            });
+        })?;
         let thread = Arc::new(Mutex::new(Some(thread)));
         Ok(Self { commands, store, hub, shared, committer: gauges, reach: Reach::All, thread })
     }
@@ -419,6 +435,12 @@ impl Engine {
     pub async fn keep_setting(&self, name: &str, value: Option<bytes::Bytes>) -> Result<(), EngineError> {
         let name = format!("{CONFIG}{name}");
         self.ask(|reply| Command::KeepSetting { name, value, reply }).await
+    }
+
+    /// Lets what ended be kept so long from now on; 0 is for ever. Until the next start: [`Engine::keep_setting`] with
+    /// [`RETENTION_HOURS`] makes it last.
+    pub fn set_retention(&self, hours: u64) {
+        self.shared.retention_ms.store(hours.saturating_mul(retention::HOUR_MS), Relaxed);
     }
 
     /// Every lane, by name.

@@ -1,5 +1,7 @@
 //! What ended long ago goes, with its history: page by page, so that neither the loop nor a commit is held up by millions.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use workflow_machine::{Millis, WorkflowId};
 use workflow_store::{Count, Cursor, Filter, WorkflowId as StoreId, Write};
 
@@ -69,6 +71,7 @@ impl Loop {
                 purged += 1;
             }
         }
+        self.shared.purged.fetch_add(purged as u64, Relaxed);
         Ok(purged)
     }
 }

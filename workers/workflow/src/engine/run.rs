@@ -15,7 +15,7 @@ use workflow_machine::{Input, Millis, Refusal, TaskDetail, Workflow, WorkflowId}
 use workflow_store::{Committer, Store, Write};
 
 use super::{
-    Reach, Settings, Shared, StartError,
+    CONFIG, RETENTION_HOURS, Reach, Settings, Shared, StartError,
     clock::Clock,
     command::{Command, EngineError, Reply, Taken},
     hub::Hub,
@@ -346,6 +346,7 @@ impl Loop {
             // Refused where nobody waits for it any more.
             let _ = self.tell(&mut turn, &id, Input::Timer { key });
         }
+        self.expire_keys(&mut turn);
         self.settle(&mut turn);
         self.commit(turn);
     }
@@ -405,6 +406,8 @@ impl Loop {
         for (name, value) in self.store.settings()? {
             if name == PAUSED {
                 self.paused = true;
+            } else if name.strip_prefix(CONFIG) == Some(RETENTION_HOURS) {
+                self.restore_retention(&value);
             } else if let Some(lane) = name.strip_prefix(LANE)
                 && let Ok(settings) = prost::Message::decode(value)
             {

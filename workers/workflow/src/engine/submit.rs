@@ -43,11 +43,17 @@ pub(super) struct PendingKeys {
     order: VecDeque<(u64, (Bytes, String))>,
     /// Keys since the store last forgot expired ones.
     since_expiry: usize,
+    /// When it is asked to, if no keys come.
+    next_expiry: Millis,
 }
 
 /// After so many new keys the store forgets twice as many that have expired, in the same commit: they go faster than they
-/// come, and an idle engine writes nothing.
+/// come.
 const KEYS_PER_EXPIRY: usize = 512;
+
+/// After this time it forgets as many though no keys come: a day's worth of a busy engine within the next day. It writes
+/// nothing where none has expired.
+const EXPIRY_EVERY_MS: Millis = 1_000;
 
 #[derive(Debug)]
 struct Pending {
@@ -196,12 +202,24 @@ impl Loop {
         });
         self.keys.since_expiry += 1;
         if self.keys.since_expiry >= KEYS_PER_EXPIRY {
-            self.keys.since_expiry = 0;
-            turn.writes.push(Write::Expire { now_ms: self.now, limit: 2 * KEYS_PER_EXPIRY });
+            self.expire(turn);
         }
         let name = (key.scope, key.key);
         self.keys.order.push_back((commit, name.clone()));
         self.keys.by_key.insert(name, Pending { hash: key.hash, response, commit });
+    }
+
+    /// Has the store forget keys though no new ones come.
+    pub(super) fn expire_keys(&mut self, turn: &mut Turn) {
+        if self.now >= self.keys.next_expiry {
+            self.expire(turn);
+        }
+    }
+
+    fn expire(&mut self, turn: &mut Turn) {
+        self.keys.since_expiry = 0;
+        self.keys.next_expiry = self.now + EXPIRY_EVERY_MS;
+        turn.writes.push(Write::Expire { now_ms: self.now, limit: 2 * KEYS_PER_EXPIRY });
     }
 
     /// Tells a workflow something once, however often it is asked to under the same key.

@@ -153,6 +153,10 @@ impl Store for EmbeddedStore {
         staged.stage(commits)?;
         let Staged { mut changes, workflows, counters, logs, expired, .. } = staged;
         if changes.is_empty() {
+            // A search that found nothing need not be made again.
+            drop(resident);
+            drop(view);
+            writer.expired = expired;
             return Ok(());
         }
         let version = resident.version + 1;

@@ -7,6 +7,7 @@ mod dag;
 mod idempotency;
 mod lanes;
 mod restart;
+mod retention;
 mod scale;
 mod schedules;
 mod signals;

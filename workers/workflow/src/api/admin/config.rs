@@ -7,12 +7,16 @@ use workflow_machine::{Invalid, MAX_VIOLATIONS, Violation, limits};
 
 use crate::{
     api::{Api, Settings, status::Problem},
-    engine::{CONFIG, LaneSettings},
+    engine::{CONFIG, LaneSettings, RETENTION_HOURS},
 };
 
-/// The settings of the API, besides `lane.<name>.workers|capacity|rate`.
-const NAMES: [&str; 5] = [
+/// Hours for which what ended may be kept: ten years. 0 is for ever.
+const MAX_RETENTION_HOURS: u64 = 87_600;
+
+/// The settings, besides `lane.<name>.workers|capacity|rate`.
+const NAMES: [&str; 6] = [
     "batch.max_size",
+    RETENTION_HOURS,
     "limits.max_tasks",
     "streaming.heartbeat_ms",
     "streaming.slow_consumer_grace_ms",
@@ -79,6 +83,8 @@ pub(in crate::api) fn restore(settings: &mut Settings, kept: Vec<(String, bytes:
     for (name, value) in kept {
         let value = String::from_utf8_lossy(&value);
         if let Some(name) = name.strip_prefix(CONFIG)
+            // The engine has read it.
+            && name != RETENTION_HOURS
             && let Err(reason) = set(settings, name, &value)
         {
             tracing::warn!(name, reason, "a setting that was kept is not used");
@@ -98,9 +104,13 @@ impl Api {
         }
         let mut settings = Settings::clone(&self.settings());
         let mut changed: BTreeMap<&str, LaneSettings> = BTreeMap::new();
+        let mut retention = None;
         let mut violations = Vec::new();
         for (name, value) in &updates {
             let outcome = match of_lane(name) {
+                None if name == RETENTION_HOURS => {
+                    whole(value, 0..=MAX_RETENTION_HOURS).map(|hours| retention = Some(hours))
+                }
                 None => set(&mut settings, name, value),
                 Some((lane, what)) => match lanes.get_mut(lane) {
                     None => Err(format!("there is no lane {:?}; create it first", shown(lane))),
@@ -130,6 +140,9 @@ impl Api {
             }
         }
         self.set_settings(settings);
+        if let Some(hours) = retention {
+            self.engine.set_retention(hours);
+        }
         Ok(updates)
     }
 }

@@ -35,6 +35,8 @@ pub(super) async fn collect(api: &Api) -> Result<Vec<Metric>, Problem> {
         one("workflow_api_streams_refused_total", "counter", api.streams().refused()),
         one("workflow_engine_schedule_runs_total", "counter", gauges.scheduled),
         one("workflow_engine_schedule_left_out_total", "counter", gauges.left_out),
+        one("workflow_engine_purged_total", "counter", gauges.purged),
+        one("workflow_engine_retention_seconds", "gauge", gauges.retention_ms / 1_000),
         one("workflow_process_resident_bytes", "gauge", process::resident_bytes()),
     ];
     // A loop that has ended has no lanes, and its other figures are what is asked for then.

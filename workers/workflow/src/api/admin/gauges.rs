@@ -18,6 +18,8 @@ pub(super) struct Gauges {
     pub(super) schedules: u64,
     pub(super) scheduled: u64,
     pub(super) left_out: u64,
+    pub(super) purged: u64,
+    pub(super) retention_ms: u64,
     pub(super) paused: bool,
     pub(super) failed: bool,
 }
@@ -39,6 +41,8 @@ impl Api {
             schedules: number(&shared.schedules),
             scheduled: number(&shared.scheduled),
             left_out: number(&shared.left_out),
+            purged: number(&shared.purged),
+            retention_ms: number(&shared.retention_ms),
             paused: flag(&shared.paused),
             failed: flag(&shared.failed),
         }

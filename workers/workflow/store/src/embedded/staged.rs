@@ -286,7 +286,7 @@ impl<'a> Staged<'a> {
             .take(limit)
             .collect();
         let mut found = 0;
-        for pair in self.view.scan(Keyspace::Expiry, (Bound::Included(start), Bound::Excluded(end))) {
+        for pair in self.view.scan(Keyspace::Expiry, (Bound::Included(start), Bound::Excluded(end.clone()))) {
             if found == limit {
                 break;
             }
@@ -297,10 +297,14 @@ impl<'a> Staged<'a> {
                 found += 1;
             }
         }
+        let is_all = expired.len() < limit;
         for expiry in expired.into_iter().take(limit) {
             self.delete(Keyspace::Idempotency, expiry[8..].to_vec());
             self.delete(Keyspace::Expiry, expiry.clone());
             self.expired = expiry;
+        }
+        if is_all {
+            self.expired = end;
         }
         Ok(())
     }
