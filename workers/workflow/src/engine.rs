@@ -71,7 +71,7 @@ pub use command::{EngineError, Key, Submitted, Taken, Told};
 pub use lanes::{LaneSettings, LaneState};
 pub use log_watch::{LogLines, LogWatch};
 pub use reach::Reach;
-pub use schedule::{NewSchedule, Overlap, Owner, SchedulePage, ScheduleState, Timing};
+pub use schedule::{NewSchedule, Overlap, SchedulePage, ScheduleState, Timing};
 pub use settings::Settings;
 pub use watch::{Gap, Watch};
 

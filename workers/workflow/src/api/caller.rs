@@ -11,7 +11,7 @@ use super::status::Problem;
 use crate::engine::{Key, Reach};
 
 /// The role of those who may do what `AdminService` and `OperatorService` offer.
-pub(super) const ADMIN: &str = "admin";
+const ADMIN: &str = "admin";
 
 /// The header of an idempotency key, and the one that says that an answer was given before.
 const KEY_HEADER: &str = "idempotency-key";

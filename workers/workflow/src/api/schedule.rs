@@ -7,7 +7,6 @@ mod read;
 mod show;
 
 use prost::Message;
-use switchboard_backend::CallInfo;
 use switchboard_proto::goclaw::v1::{
     CreateScheduleRequest, DeleteScheduleRequest, DeleteScheduleResponse, GetScheduleRequest,
     ListSchedulesRequest, ListSchedulesResponse, PaginationResponse, PauseScheduleRequest,
@@ -24,7 +23,7 @@ use super::{
     status::Problem,
     workflow::replayed,
 };
-use crate::{engine::Owner, spec::Submission};
+use crate::spec::Submission;
 
 /// Characters of a note.
 const MAX_NOTE_CHARS: usize = 1_024;
@@ -34,13 +33,6 @@ fn note(note: &str) -> Result<(), String> {
         count if count > MAX_NOTE_CHARS => Err(format!("{count} characters, at most {MAX_NOTE_CHARS}")),
         _ => Ok(()),
     }
-}
-
-/// Whose schedules the caller sees: its own; everybody's, if it is an admin, or nobody is asked.
-fn owner<T>(request: &Request<T>) -> Owner {
-    let principal = request.extensions().get::<CallInfo>()?.principal()?;
-    let admin = principal.roles.iter().any(|role| **role == *caller::ADMIN);
-    (!admin).then(|| principal.name.to_string())
 }
 
 /// What names a schedule in a request. What none can be called is not found, as what is none.
@@ -73,9 +65,9 @@ impl ScheduleService for Api {
     }
 
     async fn get_schedule(&self, request: Request<GetScheduleRequest>) -> Result<Response<Schedule>, Status> {
-        let of = owner(&request);
+        let api = self.for_caller(&request);
         let request = request.into_inner();
-        let found = self.engine.schedule(id(&request.schedule_id)?, of).await.map_err(Problem::from)?;
+        let found = api.engine.schedule(id(&request.schedule_id)?).await.map_err(Problem::from)?;
         Ok(Response::new(show::schedule(found)))
     }
 
@@ -83,13 +75,13 @@ impl ScheduleService for Api {
         &self,
         request: Request<ListSchedulesRequest>,
     ) -> Result<Response<ListSchedulesResponse>, Status> {
-        let of = owner(&request);
+        let api = self.for_caller(&request);
         let pagination = request.into_inner().pagination;
         let scope = Scope::of("ListSchedules", "");
         let size = page::size(pagination.as_ref())?;
         let place = scope.place(pagination.as_ref())?.unwrap_or_default();
         let after = String::from_utf8(place).unwrap_or_default();
-        let page = self.engine.schedules(of, after, size).await.map_err(Problem::from)?;
+        let page = api.engine.schedules(after, size).await.map_err(Problem::from)?;
         let (total, mut more) = (page.total, page.more);
         let mut room = super::batch::MAX_PAGE_BYTES;
         let mut shown = Vec::with_capacity(page.schedules.len());
@@ -116,10 +108,10 @@ impl ScheduleService for Api {
         &self,
         request: Request<PauseScheduleRequest>,
     ) -> Result<Response<Schedule>, Status> {
-        let of = owner(&request);
+        let api = self.for_caller(&request);
         let PauseScheduleRequest { schedule_id, note: why } = request.into_inner();
         note(&why).map_err(|reason| Problem::invalid("note", reason))?;
-        let paused = self.engine.pause_schedule(id(&schedule_id)?, of, why).await.map_err(Problem::from)?;
+        let paused = api.engine.pause_schedule(id(&schedule_id)?, why).await.map_err(Problem::from)?;
         Ok(Response::new(show::schedule(paused)))
     }
 
@@ -127,10 +119,9 @@ impl ScheduleService for Api {
         &self,
         request: Request<ResumeScheduleRequest>,
     ) -> Result<Response<Schedule>, Status> {
-        let of = owner(&request);
+        let api = self.for_caller(&request);
         let request = request.into_inner();
-        let resumed =
-            self.engine.resume_schedule(id(&request.schedule_id)?, of).await.map_err(Problem::from)?;
+        let resumed = api.engine.resume_schedule(id(&request.schedule_id)?).await.map_err(Problem::from)?;
         Ok(Response::new(show::schedule(resumed)))
     }
 
@@ -138,12 +129,12 @@ impl ScheduleService for Api {
         &self,
         request: Request<TriggerScheduleRequest>,
     ) -> Result<Response<TriggerScheduleResponse>, Status> {
-        let (caller, of) = (Caller::of(&request), owner(&request));
+        let (caller, api) = (Caller::of(&request), self.for_caller(&request));
         let key = caller::key_header(request.metadata())?.to_owned();
         let request = request.into_inner();
         let id = id(&request.schedule_id)?;
         let key = caller.key("TriggerSchedule", &key, digest(&[id.as_bytes()]))?;
-        let taken = self.engine.trigger_schedule(id, of, key).await.map_err(Problem::from)?;
+        let taken = api.engine.trigger_schedule(id, key).await.map_err(Problem::from)?;
         let answer = TriggerScheduleResponse { workflow_id: taken.id.to_string() };
         Ok(replayed(answer, taken.replayed))
     }
@@ -152,9 +143,9 @@ impl ScheduleService for Api {
         &self,
         request: Request<DeleteScheduleRequest>,
     ) -> Result<Response<DeleteScheduleResponse>, Status> {
-        let of = owner(&request);
+        let api = self.for_caller(&request);
         let request = request.into_inner();
-        self.engine.delete_schedule(id(&request.schedule_id)?, of).await.map_err(Problem::from)?;
+        api.engine.delete_schedule(id(&request.schedule_id)?).await.map_err(Problem::from)?;
         Ok(Response::new(DeleteScheduleResponse {}))
     }
 }

@@ -98,9 +98,6 @@ pub struct SchedulePage {
     pub total: usize,
 }
 
-/// Whose schedules somebody may see: those of one principal, or all.
-pub type Owner = Option<String>;
-
 impl Engine {
     /// Makes a schedule, and says whether it was made before under the same key; the answer is the same then.
     ///
@@ -118,9 +115,9 @@ impl Engine {
     /// How a schedule stands.
     ///
     /// # Errors
-    /// [`EngineError::NoSchedule`], also if it is none of `of`; or that the engine is stopping.
-    pub async fn schedule(&self, id: &str, of: Owner) -> Result<ScheduleState, EngineError> {
-        let id = id.to_owned();
+    /// [`EngineError::NoSchedule`], also if it is not reached; or that the engine is stopping.
+    pub async fn schedule(&self, id: &str) -> Result<ScheduleState, EngineError> {
+        let (id, of) = (id.to_owned(), self.reach().clone());
         self.ask(|reply| Command::Schedule(ScheduleCommand::Read { id, of, reply })).await
     }
 
@@ -128,12 +125,8 @@ impl Engine {
     ///
     /// # Errors
     /// That the engine is stopping.
-    pub async fn schedules(
-        &self,
-        of: Owner,
-        after: String,
-        limit: usize,
-    ) -> Result<SchedulePage, EngineError> {
+    pub async fn schedules(&self, after: String, limit: usize) -> Result<SchedulePage, EngineError> {
+        let of = self.reach().clone();
         self.ask(|reply| Command::Schedule(ScheduleCommand::List { of, after, limit, reply })).await
     }
 
@@ -141,13 +134,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::schedule`].
-    pub async fn pause_schedule(
-        &self,
-        id: &str,
-        of: Owner,
-        note: String,
-    ) -> Result<ScheduleState, EngineError> {
-        let id = id.to_owned();
+    pub async fn pause_schedule(&self, id: &str, note: String) -> Result<ScheduleState, EngineError> {
+        let (id, of) = (id.to_owned(), self.reach().clone());
         self.ask(|reply| Command::Schedule(ScheduleCommand::Pause { id, of, note, reply })).await
     }
 
@@ -155,8 +143,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::schedule`].
-    pub async fn resume_schedule(&self, id: &str, of: Owner) -> Result<ScheduleState, EngineError> {
-        let id = id.to_owned();
+    pub async fn resume_schedule(&self, id: &str) -> Result<ScheduleState, EngineError> {
+        let (id, of) = (id.to_owned(), self.reach().clone());
         self.ask(|reply| Command::Schedule(ScheduleCommand::Resume { id, of, reply })).await
     }
 
@@ -164,13 +152,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::schedule`] and [`Engine::submit`].
-    pub async fn trigger_schedule(
-        &self,
-        id: &str,
-        of: Owner,
-        key: Option<Key>,
-    ) -> Result<Submitted, EngineError> {
-        let id = id.to_owned();
+    pub async fn trigger_schedule(&self, id: &str, key: Option<Key>) -> Result<Submitted, EngineError> {
+        let (id, of) = (id.to_owned(), self.reach().clone());
         self.ask(|reply| Command::Schedule(ScheduleCommand::Trigger { id, of, key, reply })).await
     }
 
@@ -178,8 +161,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::schedule`].
-    pub async fn delete_schedule(&self, id: &str, of: Owner) -> Result<(), EngineError> {
-        let id = id.to_owned();
+    pub async fn delete_schedule(&self, id: &str) -> Result<(), EngineError> {
+        let (id, of) = (id.to_owned(), self.reach().clone());
         self.ask(|reply| Command::Schedule(ScheduleCommand::Delete { id, of, reply })).await
     }
 }

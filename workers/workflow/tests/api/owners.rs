@@ -32,9 +32,9 @@ use workflow_worker::api::{Api, Services, Settings};
 use crate::scene::{PATIENCE, Scene, call, noop, reason, workflow};
 
 /// An engine that asks for tokens: those of ann, an admin, and of ben and eve.
-struct Locked {
+pub(crate) struct Locked {
     scene: Scene,
-    channel: Channel,
+    pub(crate) channel: Channel,
     _running: Running,
     _tokens: TempDir,
 }
@@ -43,14 +43,14 @@ fn token(name: &str) -> String {
     format!("0123456789abcdef-{name}")
 }
 
-fn by<T>(name: &str, message: T) -> Request<T> {
+pub(crate) fn by<T>(name: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {}", token(name)).parse().unwrap());
     request
 }
 
 impl Locked {
-    async fn start(store: Arc<dyn Store>, settings: Settings) -> Self {
+    pub(crate) async fn start(store: Arc<dyn Store>, settings: Settings) -> Self {
         let scene = Scene::with(store, Settings::default()).await;
         let directory = tempfile::tempdir().unwrap();
         let tokens = directory.path().join("tokens.toml");

@@ -1,14 +1,21 @@
 //! ScheduleService.
 
-use crate::scene::*;
+use std::sync::Arc;
+
+use crate::{
+    owners::{Locked, by},
+    scene::*,
+};
 use prost_types::Timestamp;
 use switchboard_proto::goclaw::v1::{
-    CreateScheduleRequest, DeleteScheduleRequest, GetScheduleRequest, ListSchedulesRequest, OverlapPolicy,
-    PaginationRequest, PauseScheduleRequest, ResumeScheduleRequest, Schedule, ScheduleSpec,
-    SubmitWorkflowRequest, TriggerScheduleRequest, WorkflowStatus,
-    schedule_service_client::ScheduleServiceClient,
+    CreateScheduleRequest, DeleteScheduleRequest, GetScheduleRequest, GetWorkflowStatusRequest,
+    ListSchedulesRequest, OverlapPolicy, PaginationRequest, PauseScheduleRequest, ResumeScheduleRequest,
+    Schedule, ScheduleSpec, SubmitWorkflowRequest, TriggerScheduleRequest, WorkflowStatus,
+    schedule_service_client::ScheduleServiceClient, workflow_service_client::WorkflowServiceClient,
 };
 use tonic::{Code, Request, transport::Channel};
+use workflow_store::MemoryStore;
+use workflow_worker::api::Settings;
 
 fn client(scene: &Scene) -> ScheduleServiceClient<Channel> {
     ScheduleServiceClient::new(scene.channel.clone())
@@ -212,4 +219,56 @@ async fn a_list_goes_by_name_page_by_page() {
     let pagination = Some(PaginationRequest { page_size: 2, page_token: "x".to_owned() });
     let refused = client.list_schedules(ListSchedulesRequest { pagination }).await.unwrap_err();
     assert_eq!(wrong_fields(&refused), ["pagination.page_token"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_and_its_runs_are_their_owners_and_hidden_from_others() {
+    let locked = Locked::start(Arc::new(MemoryStore::default()), Settings::default()).await;
+    let mut client = ScheduleServiceClient::new(locked.channel.clone());
+    let made = client.create_schedule(by("ben", daily("d"))).await.unwrap().into_inner();
+    assert_eq!(made.owner, "ben");
+    client.create_schedule(by("eve", daily("e"))).await.unwrap();
+
+    let id = |id: &str| id.to_owned();
+    for (name, schedule_id) in [("eve", "d"), ("eve", "none"), ("ben", "e")] {
+        let refused = [
+            client
+                .get_schedule(by(name, GetScheduleRequest { schedule_id: id(schedule_id) }))
+                .await
+                .map(drop),
+            client
+                .pause_schedule(by(name, PauseScheduleRequest { schedule_id: id(schedule_id), note: id("") }))
+                .await
+                .map(drop),
+            client
+                .resume_schedule(by(name, ResumeScheduleRequest { schedule_id: id(schedule_id) }))
+                .await
+                .map(drop),
+            client
+                .trigger_schedule(by(name, TriggerScheduleRequest { schedule_id: id(schedule_id) }))
+                .await
+                .map(drop),
+            client
+                .delete_schedule(by(name, DeleteScheduleRequest { schedule_id: id(schedule_id) }))
+                .await
+                .map(drop),
+        ];
+        for refused in refused {
+            let refused = refused.unwrap_err();
+            assert_eq!((refused.code(), reason(&refused).0.as_str()), (Code::NotFound, "SCHEDULE_NOT_FOUND"));
+        }
+    }
+    for (name, seen) in [("ben", "d"), ("eve", "e"), ("ann", "de")] {
+        let list =
+            client.list_schedules(by(name, ListSchedulesRequest::default())).await.unwrap().into_inner();
+        let names: Vec<String> = list.schedules.into_iter().map(|schedule| schedule.schedule_id).collect();
+        assert_eq!((names.concat(), list.pagination.unwrap().total_count), (id(seen), seen.len() as i32));
+    }
+    // Whoever triggers it, the run is the owner's.
+    let trigger = by("ann", TriggerScheduleRequest { schedule_id: id("d") });
+    let run = client.trigger_schedule(trigger).await.unwrap().into_inner().workflow_id;
+    let ask = || GetWorkflowStatusRequest { workflow_id: run.clone(), include_input: false };
+    let mut workflows = WorkflowServiceClient::new(locked.channel.clone());
+    assert_eq!(workflows.get_workflow_status(by("ben", ask())).await.unwrap().into_inner().owner, "ben");
+    assert_eq!(workflows.get_workflow_status(by("eve", ask())).await.unwrap_err().code(), Code::NotFound);
 }

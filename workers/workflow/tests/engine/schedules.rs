@@ -7,7 +7,9 @@ use std::sync::{
 };
 use workflow_machine::{Millis, Status};
 use workflow_store::{Filter, MemoryStore, Store};
-use workflow_worker::engine::{EngineError, Key, NewSchedule, Overlap, ScheduleState, Settings, Timing};
+use workflow_worker::engine::{
+    EngineError, Key, NewSchedule, Overlap, Reach, ScheduleState, Settings, Timing,
+};
 
 const MINUTE: Millis = 60_000;
 /// 2026-11-22T08:00:00Z.
@@ -47,7 +49,7 @@ async fn make(engine: &Scripted, schedule: NewSchedule) -> ScheduleState {
 async fn look(engine: &Scripted, id: &str) -> ScheduleState {
     // The first wakes it up, and what is due fires behind it.
     engine.engine.lanes().await.unwrap();
-    engine.engine.schedule(id, None).await.unwrap()
+    engine.engine.schedule(id).await.unwrap()
 }
 
 /// All workflows that the store has, oldest first.
@@ -95,7 +97,7 @@ fn a_crash_before_the_commit_leaves_the_time_to_the_next_start() {
         make(&engine, daily("d")).await;
         fails.store(true, Relaxed);
         now.store(EIGHT, Relaxed);
-        let refused = engine.engine.schedule("d", None).await;
+        let refused = engine.engine.schedule("d").await;
         engine.engine.failed().await;
         assert!(engine.nothing_asked(), "{refused:?}");
         engine.stop().await;
@@ -208,18 +210,18 @@ fn a_paused_schedule_leaves_out_what_passes_meanwhile() {
         let (now, clock) = clock!();
         let engine = Scripted::by(clock, Arc::new(MemoryStore::default())).await;
         make(&engine, minutely("m")).await;
-        let paused = engine.engine.pause_schedule("m", None, "holidays".to_owned()).await.unwrap();
+        let paused = engine.engine.pause_schedule("m", "holidays".to_owned()).await.unwrap();
         assert_eq!((paused.paused, paused.note.as_str(), paused.next_run_at), (true, "holidays", None));
         now.store(EIGHT, Relaxed);
         assert_eq!(look(&engine, "m").await.runs, 0);
         let engine = Scripted::by(clock, engine.stop().await).await;
         assert_eq!(look(&engine, "m").await, paused);
-        let resumed = engine.engine.resume_schedule("m", None).await.unwrap();
+        let resumed = engine.engine.resume_schedule("m").await.unwrap();
         assert_eq!((resumed.paused, resumed.note.as_str(), resumed.skipped), (false, "", 0));
         assert_eq!(resumed.next_run_at, Some(EIGHT + MINUTE));
         // Of one that is not paused nothing changes.
         now.store(EIGHT + MINUTE - 1, Relaxed);
-        assert_eq!(engine.engine.resume_schedule("m", None).await.unwrap().next_run_at, Some(EIGHT + MINUTE));
+        assert_eq!(engine.engine.resume_schedule("m").await.unwrap().next_run_at, Some(EIGHT + MINUTE));
         now.store(EIGHT + MINUTE, Relaxed);
         assert_eq!(look(&engine, "m").await.runs, 1);
     });
@@ -275,15 +277,15 @@ fn a_trigger_submits_at_once_and_once_per_key() {
         let engine = Scripted::by(clock, Arc::new(MemoryStore::default())).await;
         make(&engine, NewSchedule { paused: true, ..daily("d") }).await;
         let key = |name: &str| Some(Key { scope: "me".into(), key: name.to_owned(), hash: [1; 32] });
-        let first = engine.engine.trigger_schedule("d", None, key("k")).await.unwrap();
+        let first = engine.engine.trigger_schedule("d", key("k")).await.unwrap();
         assert_eq!((first.id.as_str(), first.replayed), ("d:2026-11-22T07:30:00Z", false));
-        let again = engine.engine.trigger_schedule("d", None, key("k")).await.unwrap();
+        let again = engine.engine.trigger_schedule("d", key("k")).await.unwrap();
         assert_eq!((&again.id, again.replayed), (&first.id, true));
         // In the same millisecond, though the first goes on.
-        let second = engine.engine.trigger_schedule("d", None, None).await.unwrap();
+        let second = engine.engine.trigger_schedule("d", None).await.unwrap();
         assert_eq!(second.id.as_str(), "d:2026-11-22T07:30:00Z:2");
         let engine = Scripted::by(clock, engine.stop().await).await;
-        let again = engine.engine.trigger_schedule("d", None, key("k")).await.unwrap();
+        let again = engine.engine.trigger_schedule("d", key("k")).await.unwrap();
         assert_eq!((&again.id, again.replayed), (&first.id, true));
         let state = look(&engine, "d").await;
         assert_eq!((state.runs, state.last_workflow.as_str()), (2, second.id.as_str()));
@@ -320,10 +322,10 @@ fn a_deleted_schedule_is_gone_and_its_runs_go_on() {
         make(&engine, daily("d-e")).await;
         now.store(EIGHT, Relaxed);
         let run = engine.attempt().await;
-        engine.engine.delete_schedule("d", None).await.unwrap();
-        assert!(matches!(engine.engine.delete_schedule("d", None).await, Err(EngineError::NoSchedule)));
+        engine.engine.delete_schedule("d").await.unwrap();
+        assert!(matches!(engine.engine.delete_schedule("d").await, Err(EngineError::NoSchedule)));
         let engine = Scripted::by(clock, engine.stop().await).await;
-        assert!(matches!(engine.engine.schedule("d", None).await, Err(EngineError::NoSchedule)));
+        assert!(matches!(engine.engine.schedule("d").await, Err(EngineError::NoSchedule)));
         assert!(engine.store.fired("d", 1).unwrap().is_empty());
         assert_eq!(engine.store.schedules().unwrap().len(), 2, "definition and state of the other");
         engine.complete(&run, "1").await.unwrap();
@@ -346,27 +348,28 @@ fn schedules_are_bounded_listed_by_name_and_seen_by_their_owner() {
         }
         let full = engine.engine.create_schedule(daily("f"), None).await;
         assert!(matches!(full, Err(EngineError::Overloaded { current: 6, max: 5, .. })), "{full:?}");
-        let list = async |of: Option<&str>, after: &str| {
-            let page = engine.engine.schedules(of.map(Into::into), after.to_owned(), 2).await.unwrap();
+        let ann = || Reach::Of("ann".into());
+        let list = async |of: Reach, after: &str| {
+            let page = engine.engine.within(of).schedules(after.to_owned(), 2).await.unwrap();
             let ids: Vec<String> = page.schedules.into_iter().map(|schedule| schedule.id).collect();
             (ids.concat(), page.more, page.total)
         };
-        assert_eq!(list(None, "").await, ("ab".to_owned(), true, 5));
-        assert_eq!(list(None, "d").await, ("e".to_owned(), false, 5));
-        assert_eq!(list(Some("ann"), "").await, ("bc".to_owned(), true, 3));
-        assert_eq!(list(Some("ann"), "c").await, ("d".to_owned(), false, 3));
-        let ann = || Some("ann".into());
-        assert!(engine.engine.schedule("b", ann()).await.is_ok());
+        assert_eq!(list(Reach::All, "").await, ("ab".to_owned(), true, 5));
+        assert_eq!(list(Reach::All, "d").await, ("e".to_owned(), false, 5));
+        assert_eq!(list(ann(), "").await, ("bc".to_owned(), true, 3));
+        assert_eq!(list(ann(), "c").await, ("d".to_owned(), false, 3));
+        let theirs = engine.engine.within(ann());
+        assert!(theirs.schedule("b").await.is_ok());
         for refused in [
-            engine.engine.schedule("a", ann()).await.map(drop),
-            engine.engine.pause_schedule("a", ann(), String::new()).await.map(drop),
-            engine.engine.resume_schedule("a", ann()).await.map(drop),
-            engine.engine.trigger_schedule("a", ann(), None).await.map(drop),
-            engine.engine.delete_schedule("a", ann()).await,
+            theirs.schedule("a").await.map(drop),
+            theirs.pause_schedule("a", String::new()).await.map(drop),
+            theirs.resume_schedule("a").await.map(drop),
+            theirs.trigger_schedule("a", None).await.map(drop),
+            theirs.delete_schedule("a").await,
         ] {
             assert!(matches!(refused, Err(EngineError::NoSchedule)), "{refused:?}");
         }
-        let run = engine.engine.trigger_schedule("b", ann(), None).await.unwrap();
+        let run = theirs.trigger_schedule("b", None).await.unwrap();
         let owner = engine.engine.read(&run.id, |workflow| workflow.spec().owner.clone()).await.unwrap();
         assert_eq!(owner, "ann");
     });

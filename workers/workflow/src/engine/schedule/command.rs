@@ -5,21 +5,23 @@ use workflow_machine::Millis;
 use workflow_store::Space;
 
 use super::{
-    NewSchedule, Owner, SchedulePage, ScheduleState,
+    NewSchedule, SchedulePage, ScheduleState,
     kept::{self, Definition, State},
     table::Scheduled,
 };
-use crate::engine::{EngineError, Key, Submitted, command::Reply, run::Loop, submit::Answered, turn::Turn};
+use crate::engine::{
+    EngineError, Key, Reach, Submitted, command::Reply, run::Loop, submit::Answered, turn::Turn,
+};
 
-/// What the loop can be told of schedules. `of` is whose they must be.
+/// What the loop can be told of schedules. `of` says whose are reached.
 pub(in crate::engine) enum ScheduleCommand {
     Create { schedule: Box<NewSchedule>, key: Option<Key>, reply: Reply<(ScheduleState, bool)> },
-    Read { id: String, of: Owner, reply: Reply<ScheduleState> },
-    List { of: Owner, after: String, limit: usize, reply: Reply<SchedulePage> },
-    Pause { id: String, of: Owner, note: String, reply: Reply<ScheduleState> },
-    Resume { id: String, of: Owner, reply: Reply<ScheduleState> },
-    Trigger { id: String, of: Owner, key: Option<Key>, reply: Reply<Submitted> },
-    Delete { id: String, of: Owner, reply: Reply<()> },
+    Read { id: String, of: Reach, reply: Reply<ScheduleState> },
+    List { of: Reach, after: String, limit: usize, reply: Reply<SchedulePage> },
+    Pause { id: String, of: Reach, note: String, reply: Reply<ScheduleState> },
+    Resume { id: String, of: Reach, reply: Reply<ScheduleState> },
+    Trigger { id: String, of: Reach, key: Option<Key>, reply: Reply<Submitted> },
+    Delete { id: String, of: Reach, reply: Reply<()> },
 }
 
 impl Loop {
@@ -67,9 +69,9 @@ impl Loop {
         }
     }
 
-    /// A schedule, if it is one of theirs.
-    fn scheduled(&self, id: &str, of: &Owner) -> Result<&Scheduled, EngineError> {
-        let found = self.schedules.get(id).filter(|found| is_of(found, of));
+    /// A schedule, if it is reached.
+    fn scheduled(&self, id: &str, of: &Reach) -> Result<&Scheduled, EngineError> {
+        let found = self.schedules.get(id).filter(|found| of.covers(&found.definition.owner));
         found.ok_or(EngineError::NoSchedule)
     }
 
@@ -113,15 +115,15 @@ impl Loop {
             let answered = Answered { ids: vec![id.clone()], at: self.now, ..Answered::default() };
             self.keep(turn, key, answered.encode_to_vec().into());
         }
-        Ok((self.scheduled(&id, &None)?.show(&id), false))
+        Ok((self.scheduled(&id, &Reach::All)?.show(&id), false))
     }
 
-    fn list_schedules(&self, of: &Owner, after: &str, limit: usize) -> SchedulePage {
-        let theirs = || self.schedules.behind(after).filter(|(_, found)| is_of(found, of));
+    fn list_schedules(&self, of: &Reach, after: &str, limit: usize) -> SchedulePage {
+        let theirs = || self.schedules.behind(after).filter(|(_, found)| of.covers(&found.definition.owner));
         let schedules: Vec<_> = theirs().take(limit).map(|(id, found)| found.show(id)).collect();
         let total = match of {
-            None => self.schedules.len(),
-            Some(_) => self.schedules.behind("").filter(|(_, found)| is_of(found, of)).count(),
+            Reach::All => self.schedules.len(),
+            _ => self.schedules.behind("").filter(|(_, found)| of.covers(&found.definition.owner)).count(),
         };
         SchedulePage { more: theirs().nth(limit).is_some(), schedules, total }
     }
@@ -130,7 +132,7 @@ impl Loop {
         &mut self,
         turn: &mut Turn,
         id: &str,
-        of: &Owner,
+        of: &Reach,
         change: impl FnOnce(&mut State, Millis),
     ) -> Result<ScheduleState, EngineError> {
         self.scheduled(id, of)?;
@@ -148,7 +150,7 @@ impl Loop {
         &mut self,
         turn: &mut Turn,
         id: &str,
-        of: &Owner,
+        of: &Reach,
         key: Option<Key>,
     ) -> Result<Submitted, EngineError> {
         if let Some(key) = &key
@@ -182,8 +184,4 @@ fn make(id: &str, new: NewSchedule, now: Millis) -> Scheduled {
     };
     let state = State { paused: new.paused, note: new.note, done: now, updated: now, ..State::default() };
     Scheduled::new(id, definition, state)
-}
-
-fn is_of(scheduled: &Scheduled, owner: &Owner) -> bool {
-    owner.as_ref().is_none_or(|owner| *owner == scheduled.definition.owner)
 }

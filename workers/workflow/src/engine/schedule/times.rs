@@ -96,7 +96,7 @@ impl Times {
         }
         let left = self.next(at).map_or(u64::MAX, |next| next - at);
         let most = self.jitter_ms.min(left - 1);
-        at.saturating_add(xxh3_64_with_seed(schedule.as_bytes(), at) % (most + 1))
+        at.saturating_add(xxh3_64_with_seed(schedule.as_bytes(), at) % most.saturating_add(1))
     }
 
     /// The last time that is due by `now`, of those from `first` on, which is due.
