@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust, on a Debian machine. Safe to run again: what is there is kept.
 #
-#   haproxy             from the machine's own Debian release (the only package installed system-wide)
+#   haproxy             from the machine's own Debian release, installed system-wide
+#   chromium            likewise, without a screen, for the tests of the workflow engine's page
 #   .tools/consul       Consul 1.8.7, the last one Debian shipped (bullseye), unpacked, not installed
 #   .tools/compose      docker-compose v2 for the static check of docker-compose.yml (trixie), unpacked
 #   .venv               Python's grpcio and pytest for the end-to-end suite, versions pinned
 #
 # No host name stands here: packages of other Debian releases come from the mirrors that the machine's own
 # apt already uses, read through a private apt configuration, so the system's sources stay as they are.
-# Instead of a mirror: DEBIAN_MIRROR=<uri>. Instead of a package: CONSUL_BIN, HAPROXY_BIN or COMPOSE_BIN, each
-# the path of a binary.
+# Instead of a mirror: DEBIAN_MIRROR=<uri>. Instead of a package: CONSUL_BIN, HAPROXY_BIN, COMPOSE_BIN or
+# CHROMIUM_BIN, each the path of a binary; CHROMIUM_BIN=none leaves the tests out that need it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -105,6 +106,20 @@ haproxy=${HAPROXY_BIN:-$(PATH="$PATH:/usr/sbin" command -v haproxy)}
 "$haproxy" -vv | grep -q 'Prometheus\|PROMEX' || fail "$haproxy is built without its Prometheus exporter" \
     "The test configuration needs it; Debian's package has it."
 
+# The smaller package where the release has it: 11 s of download and unpacking, 260 MB on disk.
+chromium() { command -v chromium-headless-shell || command -v chromium || command -v google-chrome || true; }
+if [ "${CHROMIUM_BIN:-}" = none ]; then
+    say "no browser is wanted (CHROMIUM_BIN=none): the tests of the engine's page will be left out"
+elif [ -n "${CHROMIUM_BIN:-}" ]; then
+    [ -x "$CHROMIUM_BIN" ] || fail "CHROMIUM_BIN=$CHROMIUM_BIN is not executable"
+elif [ -z "$(chromium)" ]; then
+    # In a subshell: a failure here is told in other words.
+    (apt_install chromium-headless-shell fonts-liberation) || (apt_install chromium fonts-liberation) ||
+        fail "cannot install a browser for the tests of the engine's page (chromium-headless-shell, chromium)" \
+            "Name one: CHROMIUM_BIN=<path> make tools" \
+            "or leave those tests out: CHROMIUM_BIN=none make test"
+fi
+
 if [ -n "${CONSUL_BIN:-}" ]; then
     [ -x "$CONSUL_BIN" ] || fail "CONSUL_BIN=$CONSUL_BIN is not executable"
 elif ! "$TOOLS/consul/consul" version >/dev/null 2>&1; then
@@ -138,5 +153,9 @@ fi
 
 say "haproxy  $("$haproxy" -v | head -n 1 | awk '{ print $3 }')  $haproxy"
 say "consul   $("$consul" version | head -n 1 | awk '{ print $2 }')  $consul"
+if [ "${CHROMIUM_BIN:-}" != none ]; then
+    browser=${CHROMIUM_BIN:-$(chromium)}
+    say "chromium $("$browser" --version 2>/dev/null | grep -oE '[0-9][0-9.]+' | head -n 1)  $browser"
+fi
 say "compose  $("$compose" version --short)  $compose"
 say "python   $("$VENV/bin/python" -c 'import grpc, platform; print(platform.python_version(), "grpcio", grpc.__version__)')"

@@ -48,7 +48,7 @@ step_chaos() {
 
 title_of() {
     case $1 in
-        tools) echo "install haproxy, consul, docker-compose, grpcio" ;;
+        tools) echo "install haproxy, chromium, consul, docker-compose, grpcio" ;;
         fmt) echo "cargo fmt --check" ;;
         clippy) echo "cargo clippy, warnings are errors" ;;
         docs) echo "cargo doc, warnings are errors" ;;
