@@ -103,7 +103,7 @@ elif ! command -v haproxy >/dev/null && [ ! -x /usr/sbin/haproxy ]; then
     apt_install haproxy
 fi
 haproxy=${HAPROXY_BIN:-$(PATH="$PATH:/usr/sbin" command -v haproxy)}
-"$haproxy" -vv | grep -q 'Prometheus\|PROMEX' || fail "$haproxy is built without its Prometheus exporter" \
+"$haproxy" -vv | grep 'Prometheus\|PROMEX' >/dev/null || fail "$haproxy is built without its Prometheus exporter" \
     "The test configuration needs it; Debian's package has it."
 
 # The smaller package where the release has it: 11 s of download and unpacking, 260 MB on disk.
