@@ -257,7 +257,31 @@ fn forms_act_and_lead_back() {
         assert!(scene.page("/ui/engine", 200).await.contains("Engine paused"));
         went_to(&scene.form("/ui/engine", &[("do", "resume")]).await);
         assert!(scene.page("/ui/engine", 200).await.contains("Engine ready"));
-        scene.page("/ui/schedules", 200).await;
+    });
+}
+
+#[test]
+fn schedules_are_shown_and_steered() {
+    test(async {
+        let scene = Scene::start().await;
+        assert!(scene.page("/ui/schedules", 200).await.contains("No schedules yet"));
+        let spec = json!({ "cron": "0 8 * * 1-5", "time_zone": "Europe/Rome", "workflow": noop() });
+        scene.post("/api/v1/schedules", json!({ "schedule_id": "mornings", "spec": spec })).await.is(201);
+        let path = "/ui/schedules";
+        let shown = scene.page(path, 200).await;
+        assert!(shown.contains("0 8 * * 1-5</code> Europe/Rome") && shown.contains(">in "), "{shown}");
+        let form = async |act: &str| scene.form(path, &[("do", act), ("schedule", "mornings")]).await;
+        assert_eq!(went_to(&form("pause").await), "/ui/schedules?done=pause");
+        assert!(scene.page(path, 200).await.contains("aria-label=\"Resume mornings\""));
+        assert_eq!(went_to(&form("resume").await), "/ui/schedules?done=resume");
+        // Its run is what one wants to see next.
+        let run = form("trigger").await;
+        assert!(scene.page(went_to(&run), 200).await.contains("<bdi>nothing</bdi>"));
+        let shown = scene.page(path, 200).await;
+        assert!(shown.contains("href=\"/ui/workflows/mornings:"), "{shown}");
+        assert_eq!(went_to(&form("delete").await), "/ui/schedules?done=delete");
+        assert!(scene.page(path, 200).await.contains("No schedules yet"));
+        assert_eq!(form("pause").await.status(), 404);
     });
 }
 

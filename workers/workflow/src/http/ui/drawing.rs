@@ -230,7 +230,7 @@ fn drawn_box(said: &Said, sizes: Sizes, x: f64, y: f64) -> Element {
         inner.child(text("text", cut(&said.name, room)).class("name").attr("y", 18)).child(state)
     } else {
         inner
-            .child(text("text", cut(&said.name, 20)).class("name").attr("y", 20))
+            .child(text("text", cut(&said.name, 19)).class("name").attr("y", 20))
             .child(text("text", cut(&said.words, 26)).class("words").attr("y", 37))
     };
     let done = said.done.map(|share| {

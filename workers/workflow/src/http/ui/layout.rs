@@ -5,6 +5,8 @@ use super::graph::ranks;
 
 /// Times that the order is improved, there and back.
 const SWEEPS: usize = 10;
+/// Times that heights are improved, there and back.
+const LEVELLINGS: usize = 30;
 /// Points at which lines pass a column; beyond, lines go straight through.
 const MAX_BENDS: usize = 6_000;
 
@@ -52,7 +54,7 @@ impl Layout {
         for sweep in 0..SWEEPS {
             places.sort(sweep % 2 == 0);
         }
-        let heights = places.heights(distances);
+        let heights = places.heights(&routes, distances);
         let at = |place: usize| (places.column[place], heights[place]);
         Self {
             boxes: (0..boxes).map(at).collect(),
@@ -148,8 +150,8 @@ impl Places {
         }
     }
 
-    /// Heights in this order, as close to the neighbours' as distances allow.
-    fn heights(&self, distances: Distances) -> Vec<f64> {
+    /// Heights in this order, as close to the wanted ones as distances allow.
+    fn heights(&self, routes: &[Vec<usize>], distances: Distances) -> Vec<f64> {
         let mut heights = vec![0.0; self.column.len()];
         for places in &self.order {
             let offsets = self.offsets(places, distances);
@@ -157,11 +159,23 @@ impl Places {
             places.iter().zip(offsets).for_each(|(place, offset)| heights[*place] = offset - middle);
         }
         let columns = self.order.len();
-        for sweep in 0..SWEEPS {
+        for sweep in 0..LEVELLINGS {
+            // A line that passes columns wants to be level all the way.
+            let mut level = vec![0.0; self.column.len()];
+            for route in routes {
+                let mean = mean(route, &heights).unwrap_or_default();
+                route.iter().for_each(|place| level[*place] = mean);
+            }
             for step in 0..columns {
                 let column = if sweep % 2 == 0 { step } else { columns - 1 - step };
                 let places = &self.order[column];
-                let wanted: Vec<f64> = places.iter().map(|place| self.wanted(*place, &heights)).collect();
+                let wanted: Vec<f64> = places
+                    .iter()
+                    .map(|place| match *place < self.boxes {
+                        true => self.wanted(*place, &heights),
+                        false => level[*place],
+                    })
+                    .collect();
                 let weights: Vec<f64> = places.iter().map(|place| self.weight(*place)).collect();
                 let found = spread(&wanted, &weights, &self.offsets(places, distances));
                 places.iter().zip(found).for_each(|(place, height)| heights[*place] = height);
@@ -172,16 +186,14 @@ impl Places {
         heights
     }
 
-    /// The middle of its neighbours on either side, those that are passing lines the most: long lines shall be straight.
+    /// The middle of a box's neighbours on either side.
     fn wanted(&self, place: usize, heights: &[f64]) -> f64 {
-        let sides = [&self.before[place], &self.after[place]].into_iter().filter(|side| !side.is_empty());
-        let (sum, weights) = sides.fold((0.0, 0.0), |(sum, weights), side| {
-            let all: f64 = side.iter().map(|other| self.weight(*other)).sum();
-            let mean = side.iter().map(|other| self.weight(*other) * heights[*other]).sum::<f64>() / all;
-            let weight = all / side.len() as f64;
-            (sum + weight * mean, weights + weight)
-        });
-        if weights > 0.0 { sum / weights } else { heights[place] }
+        let sides = [mean(&self.before[place], heights), mean(&self.after[place], heights)];
+        match sides {
+            [Some(before), Some(after)] => f64::midpoint(before, after),
+            [Some(side), None] | [None, Some(side)] => side,
+            [None, None] => heights[place],
+        }
     }
 
     fn weight(&self, place: usize) -> f64 {

@@ -61,7 +61,7 @@ fn row(schedule: &Schedule) -> Element {
     let spec = schedule.spec.clone().unwrap_or_default();
     let (state, word) = match (schedule.paused, &schedule.next_run_at) {
         (true, _) => (State::Paused, "Paused"),
-        (false, Some(_)) => (State::Waiting, "Active"),
+        (false, Some(_)) => (State::Running, "Active"),
         (false, None) => (State::Completed, "Over"),
     };
     let badge = element("span")
@@ -107,7 +107,8 @@ fn row(schedule: &Schedule) -> Element {
 fn actions(id: &str, paused: bool) -> Element {
     let button = |act: &'static str, words: &str| {
         let name = format!("{words} {id}");
-        text("button", words).attr("name", "do").attr("value", act).attr("aria-label", name).class("small")
+        let class = if act == "delete" { "small danger" } else { "small" };
+        text("button", words).attr("name", "do").attr("value", act).attr("aria-label", name).class(class)
     };
     let other = if paused { button("resume", "Resume") } else { button("pause", "Pause") };
     let delete = element("details")
@@ -118,7 +119,7 @@ fn actions(id: &str, paused: bool) -> Element {
             element("div")
                 .class("form")
                 .child(text("p", "Runs that have begun go on. This cannot be undone."))
-                .child(button("delete", "Delete").class("danger")),
+                .child(button("delete", "Delete")),
         );
     element("form")
         .class("actions")
