@@ -28,12 +28,15 @@ pub const ROUTER_ID: &str = "router";
 
 /// What administrators of the workflow engine have beside `AdminService`. A user's own service may have that name too.
 const OPERATOR_SERVICE: &str = "goclaw.v1.OperatorService";
+/// The workflow engine's schedules.
+const SCHEDULE_SERVICE: &str = "goclaw.v1.ScheduleService";
 
 /// Whether a call of `path` (`/pkg.Service/Method`) of the client ID `id` changes the mesh, or asks what only operators
-/// may know: the calls that rules 5 and 6 above are about.
+/// may know: the calls that rules 5 and 6 above are about, and those that change what the workflow engine starts by the
+/// clock, which outlives whoever asked for it.
 pub fn is_administrative(id: &str, path: &str) -> bool {
     let call = Call::of(id, without_query(path));
-    call.registers || call.administers
+    call.registers || call.administers || (call.service == SCHEDULE_SERVICE && !call.reads)
 }
 
 /// What one principal may do: the rules that speak of it, and its built-in rights. Immutable.

@@ -62,6 +62,8 @@ fn no_rule_gives_what_needs_a_role() {
     );
     assert_eq!(decide(&generous, "ann", &["operator"], "workflow-worker", LANES), (true, Reason::Operator));
     assert!(decide(&generous, "ann", &[], "shop-tool", "/shop.OperatorService/Open").0);
+    // Kept in the audit log, and everybody's right all the same.
+    assert!(decide(&generous, "ann", &[], "workflow-worker", "/goclaw.v1.ScheduleService/CreateSchedule").0);
     assert_eq!(decide(&generous, "ann", &[], "echo-agent", REGISTER_AGENT), (false, Reason::NeedsBackend));
     // A user's own method is not the platform's.
     assert!(decide(&generous, "ann", &[], "shop-tool", "/shop.Users/RegisterUser").0);
@@ -109,6 +111,7 @@ fn what_needs_a_role_is_administration_whatever_it_hides_behind() {
         ("router", "/AdminService/Stop"),
         ("router", "/x.AdminService/Stop?/x.Other/Get"),
         ("workflow-worker", REQUEUE),
+        ("workflow-worker", "/goclaw.v1.ScheduleService/CreateSchedule"),
     ] {
         assert!(is_administrative(id, path), "{id} {path}");
     }
@@ -118,6 +121,7 @@ fn what_needs_a_role_is_administration_whatever_it_hides_behind() {
         ("echo-agent", EXECUTE_TASK),
         ("shop-tool", "/shop.Users/RegisterUser"),
         ("echo-agent", "/x.NoAdminService/Stop"),
+        ("workflow-worker", "/goclaw.v1.ScheduleService/ListSchedules"),
     ] {
         assert!(!is_administrative(id, path), "{id} {path}");
     }

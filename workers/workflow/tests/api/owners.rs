@@ -1,18 +1,19 @@
 //! Whose workflows are whose, where callers are known: others' do not exist.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescriptor, Value};
-use switchboard_backend::{Backend, Mode, PolicySettings, RegistryConfig, Running};
+use switchboard_backend::{Backend, ListenAt, Mode, PolicySettings, RegistryConfig, Running};
 use switchboard_proto::{
     BytesCodec, DESCRIPTOR_SET,
     goclaw::v1::{
-        GetWorkflowStatusRequest, ListSagasRequest, ListWorkflowsRequest, ListWorkflowsResponse,
-        PaginationRequest, SubmitWorkflowRequest, TaskDefinition, WatchWorkflowRequest, WorkflowFilter,
-        saga_service_client::SagaServiceClient, streaming_service_client::StreamingServiceClient,
-        workflow_service_client::WorkflowServiceClient,
+        CreateScheduleRequest, GetScheduleRequest, GetWorkflowStatusRequest, ListSagasRequest,
+        ListSchedulesRequest, ListWorkflowsRequest, ListWorkflowsResponse, PaginationRequest, ScheduleSpec,
+        SubmitWorkflowRequest, TaskDefinition, WatchWorkflowRequest, WorkflowFilter,
+        saga_service_client::SagaServiceClient, schedule_service_client::ScheduleServiceClient,
+        streaming_service_client::StreamingServiceClient, workflow_service_client::WorkflowServiceClient,
     },
     rpc,
 };
@@ -27,7 +28,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use workflow_store::{MemoryStore, Store};
-use workflow_worker::api::{Api, Services, Settings};
+use workflow_worker::{
+    api::{Api, Services, Settings},
+    http,
+};
 
 use crate::scene::{PATIENCE, Scene, call, noop, reason, workflow};
 
@@ -35,6 +39,8 @@ use crate::scene::{PATIENCE, Scene, call, noop, reason, workflow};
 pub(crate) struct Locked {
     scene: Scene,
     pub(crate) channel: Channel,
+    /// The same over HTTP.
+    web: SocketAddr,
     _running: Running,
     _tokens: TempDir,
 }
@@ -51,6 +57,7 @@ pub(crate) fn by<T>(name: &str, message: T) -> Request<T> {
 
 impl Locked {
     pub(crate) async fn start(store: Arc<dyn Store>, settings: Settings) -> Self {
+        switchboard_backend::install_crypto();
         let scene = Scene::with(store, Settings::default()).await;
         let directory = tempfile::tempdir().unwrap();
         let tokens = directory.path().join("tokens.toml");
@@ -62,12 +69,19 @@ impl Locked {
         let backend = Backend::worker("workflow")
             .listen("127.0.0.1:0".parse().unwrap())
             .registry(RegistryConfig::at("127.0.0.1:9").unwrap())
-            .policy(policy);
+            .policy(policy)
+            .listener(http::listener(
+                scene.engine.clone(),
+                ListenAt::Port(0),
+                http::Settings::default(),
+                Arc::default(),
+            ));
         let api = Api::start(scene.engine.clone(), settings).await.unwrap();
         let running = Services::new(api).add_to(backend).start().await.unwrap();
         let address = format!("http://{}", running.addr());
         let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
-        Self { scene, channel, _running: running, _tokens: directory }
+        let web = running.listener("http").unwrap();
+        Self { scene, channel, web, _running: running, _tokens: directory }
     }
 
     fn workflows(&self) -> WorkflowServiceClient<Channel> {
@@ -88,6 +102,14 @@ impl Locked {
         let list = self.list(name, request).await.unwrap();
         let ids = list.workflows.into_iter().map(|one| one.workflow_id).collect();
         (ids, list.pagination.unwrap().total_count)
+    }
+
+    /// What somebody gets over HTTP, with its status.
+    async fn get(&self, name: &str, path: &str) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let request = client.get(format!("http://{}{path}", self.web)).bearer_auth(token(name));
+        let answer = request.header("x-request-id", "the-same").send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     /// Calls any method with one message: what it answers first, or its status.
@@ -114,7 +136,7 @@ fn fill(message: &mut DynamicMessage, fields: impl Iterator<Item = FieldDescript
     let mut names_one = false;
     for field in fields {
         let value = match field.name() {
-            "workflow_id" | "saga_id" => Value::String(id.to_owned()),
+            "workflow_id" | "saga_id" | "schedule_id" => Value::String(id.to_owned()),
             "workflow_ids" => Value::List(vec![Value::String(id.to_owned())]),
             "task_id" | "name" => {
                 message.set_field(&field, Value::String("a".to_owned()));
@@ -154,10 +176,21 @@ async fn no_method_tells_another_principals_workflow_from_one_that_is_none() {
     let ended = locked.submit("ben", workflow([noop("a")])).await;
     locked.scene.until(&ended, switchboard_proto::goclaw::v1::WorkflowStatus::Completed).await;
     let before = locked.scene.status(&running).await;
+    let daily = CreateScheduleRequest {
+        schedule_id: "daily".to_owned(),
+        spec: Some(ScheduleSpec {
+            interval_ms: 86_400_000,
+            workflow: Some(workflow([noop("a")])),
+            ..ScheduleSpec::default()
+        }),
+        ..CreateScheduleRequest::default()
+    };
+    let mut schedules = ScheduleServiceClient::new(locked.channel.clone());
+    schedules.create_schedule(by("ben", daily)).await.unwrap();
 
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     // Those of administrators and of workers ask for more than a name; submissions bring a name of their own.
-    let others = ["AdminService", "OperatorService", "WorkerService", "ScheduleService"];
+    let others = ["AdminService", "OperatorService", "WorkerService"];
     let (mut asked, mut without) = (0, Vec::new());
     for service in pool.services() {
         if service.package_name() != "goclaw.v1" || others.contains(&service.name()) {
@@ -166,13 +199,18 @@ async fn no_method_tells_another_principals_workflow_from_one_that_is_none() {
         for method in service.methods() {
             let mut message = DynamicMessage::new(method.input());
             let fields = || method.input().fields().collect::<Vec<_>>().into_iter();
-            if method.name().starts_with("Submit") || !fill(&mut message, fields(), "none") {
+            let makes = ["Submit", "Create"].iter().any(|verb| method.name().starts_with(verb));
+            if makes || !fill(&mut message, fields(), "none") {
                 without.push(method.name().to_owned());
                 continue;
             }
             let none = told(locked.call("eve", &method, &message).await, "none");
             assert!(none.contains("NOT_FOUND") || none.contains("NotFound"), "{}: {none}", method.name());
-            for id in [&running, &ended] {
+            let ids = match service.name() {
+                "ScheduleService" => vec!["daily"],
+                _ => vec![running.as_str(), ended.as_str()],
+            };
+            for id in ids {
                 fill(&mut message, fields(), id);
                 let hidden = told(locked.call("eve", &method, &message).await, id);
                 assert_eq!(hidden, none, "{}", method.name());
@@ -181,11 +219,24 @@ async fn no_method_tells_another_principals_workflow_from_one_that_is_none() {
         }
     }
     without.sort();
-    assert_eq!(without, ["ListSagas", "ListWorkflows", "SubmitSaga", "SubmitWorkflow", "SubmitWorkflows"]);
-    assert!(asked >= 18, "{asked}");
+    let makes_and_lists = [
+        "CreateSchedule",
+        "ListSagas",
+        "ListSchedules",
+        "ListWorkflows",
+        "SubmitSaga",
+        "SubmitWorkflow",
+        "SubmitWorkflows",
+    ];
+    assert_eq!(without, makes_and_lists);
+    assert!(asked >= 23, "{asked}");
+    let get = |name, id: &str| by(name, GetScheduleRequest { schedule_id: id.to_owned() });
+    assert_eq!(schedules.get_schedule(get("ben", "daily")).await.unwrap().into_inner().runs_total, 0);
     assert_eq!(locked.scene.status(&running).await, before, "nothing happened to it");
 
     let ask = |id: &str| GetWorkflowStatusRequest { workflow_id: id.to_owned(), ..Default::default() };
+    let all = by("eve", ListSchedulesRequest::default());
+    assert_eq!(schedules.list_schedules(all).await.unwrap().into_inner().pagination.unwrap().total_count, 0);
     for (name, id) in [("ben", &running), ("ann", &running), ("ann", &ended)] {
         let status = locked.workflows().get_workflow_status(by(name, ask(id))).await.unwrap().into_inner();
         assert_eq!(status.owner, "ben");
@@ -242,6 +293,26 @@ async fn lists_and_their_counts_show_ones_own_also_after_a_restart() {
         let sagas = sagas.list_sagas(by("eve", ListSagasRequest::default())).await.unwrap().into_inner();
         assert_eq!(sagas.pagination.unwrap().total_count, 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_and_on_the_page_others_workflows_do_not_exist_either() {
+    let locked = Locked::start(Arc::new(MemoryStore::default()), Settings::default()).await;
+    let id = locked.submit("ben", workflow([call("a", "hold", &[])])).await;
+    let paths = ["/api/v1/workflows/ID", "/api/v1/workflows/ID/history", "/api/v1/workflows/ID/events"];
+    for path in paths.into_iter().chain(["/api/v1/workflows/ID/logs", "/ui/workflows/ID"]) {
+        let of = |id: &str| path.replace("ID", id);
+        let (status, hidden) = locked.get("eve", &of(&id)).await;
+        let (_, none) = locked.get("eve", &of("none")).await;
+        assert_eq!((status, hidden.replace(&id, "none")), (404, none), "{path}");
+    }
+    for path in ["/api/v1/workflows", "/ui"] {
+        let (of_eve, of_ben) = (locked.get("eve", path).await, locked.get("ben", path).await);
+        assert_eq!((of_eve.0, of_eve.1.contains(&id)), (200, false), "{path}: {}", of_eve.1);
+        assert_eq!((of_ben.0, of_ben.1.contains(&id)), (200, true), "{path}: {}", of_ben.1);
+    }
+    let (status, shown) = locked.get("ann", &format!("/api/v1/workflows/{id}")).await;
+    assert_eq!((status, shown.contains("\"owner\":\"ben\"")), (200, true), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
