@@ -12,8 +12,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 
 use super::problem::Problem;
 
-/// The cookie that holds a token for browsers, which set no header in streams and WebSockets.
-const TOKEN: &str = "switchboard_token";
+/// The cookie that holds a token, without `Bearer`, for browsers, which set no header in streams and WebSockets.
+pub(super) const TOKEN: &str = "switchboard_token";
 
 /// What the headers tell of the page that had the request sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -118,6 +118,8 @@ struct Visit {
     address: String,
     /// The credentials came from the sign-in form.
     signed_in: bool,
+    /// The script asks, which follows the log by itself.
+    follows_log: bool,
 }
 
 /// Why there is no page, or not here.
@@ -173,7 +175,7 @@ fn with_policy(mut response: Response) -> Response {
 
 async fn answer(shared: Arc<Shared>, view: View, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let signed_in = session::take_credentials(&mut parts.headers);
+    let signed_in = session::is_signed_in(&parts.headers);
     let query = request::query(&mut parts).await.unwrap_or_default();
     let place = match RawPathParams::from_request_parts(&mut parts, &()).await {
         Ok(place) => place.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -181,7 +183,9 @@ async fn answer(shared: Arc<Shared>, view: View, request: Request) -> Response {
     };
     let address = parts.uri.path_and_query().map_or("/ui", |address| address.as_str()).to_owned();
     let caller = routes::caller(&shared, &parts);
-    let visit = Visit { shared, caller, query, place, address, signed_in };
+    let led_here = session::is_led_here(&parts.headers);
+    let follows_log = parts.headers.contains_key("x-follows-log");
+    let visit = Visit { shared, caller, query, place, address, signed_in, follows_log };
     let response = match parts.method {
         Method::POST => {
             let request = Request::from_parts(parts.clone(), body);
@@ -193,6 +197,9 @@ async fn answer(shared: Arc<Shared>, view: View, request: Request) -> Response {
         _ => visit.show(view).await.map(|page| page.response(&visit)),
     };
     let mut response = response.unwrap_or_else(|failure| visit.failed(&failure).response(&visit));
+    if response.status() == StatusCode::UNAUTHORIZED && led_here {
+        response.headers_mut().insert(header::REFRESH, HeaderValue::from_static("0"));
+    }
     // What is on a page is for who asked for it, now.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     with_policy(response)

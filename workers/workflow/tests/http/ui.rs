@@ -339,6 +339,12 @@ fn whoever_is_asked_for_a_token_signs_in() {
             asked.contains("name=\"token\"") && asked.contains("value=\"/ui/workflows/a?task=b\""),
             "{asked}"
         );
+        // Who comes by a link of another site may be signed in: the browser tells at the second look.
+        let led =
+            answer(scene.request(Method::GET, "/ui").header("sec-fetch-site", "cross-site")).await.is(401);
+        assert_eq!(led.header("refresh"), "0");
+        let looked = answer(scene.request(Method::GET, "/ui").header("sec-fetch-site", "same-origin")).await;
+        assert_eq!(looked.is(401).headers.get("refresh"), None);
         let wrong = scene.form("/ui/sign-in", &[("token", "guess"), ("next", "/ui")]).await;
         assert_eq!((wrong.status().as_u16(), wrong.headers().get("set-cookie")), (401, None));
         let body = wrong.text().await.unwrap();

@@ -24,39 +24,52 @@ const MAX_LINES: usize = 300;
 const QUIET: Duration = Duration::from_millis(60);
 /// How long lines are read at most.
 const READ: Duration = Duration::from_secs(2);
-/// How often the page is fetched anew.
-const EVERY_MS: u32 = 2_000;
-
 pub(super) async fn show(visit: &Visit) -> Result<Page, Failure> {
     let seen = workflow::look(visit).await?;
     let id = seen.workflow_id.as_str();
-    let over = State::of_workflow(seen.status, seen.detail).is_terminal();
+    let state = State::of_workflow(seen.status, seen.detail);
     let above = [(Url::ui(&[]), "Workflows".to_owned()), (Url::ui(&["workflows", id]), seen.name.clone())];
     Ok(Page::new(format!("Log · {}", seen.name), Section::Workflows)
-        .every_ms(if over { 0 } else { EVERY_MS })
+        .follow(workflow::follow(&seen, state))
         .child(trail(above, "Log"))
         .child(text("h1", "Log"))
         .child(workflow::tabs(id, "Log"))
-        .child(section_of(visit, id, None).await?))
+        .child(section_of(visit, id, None, !state.is_terminal()).await?))
 }
 
-/// The section with the latest lines, of one task or of all.
-pub(super) async fn section_of(visit: &Visit, id: &str, task: Option<&str>) -> Result<Element, Failure> {
-    let (lines, more) = read(visit, id, task).await?;
+/// The section with the latest lines, of one task or of all. `live` lines may still come: then the script follows them.
+pub(super) async fn section_of(
+    visit: &Visit,
+    id: &str,
+    task: Option<&str>,
+    live: bool,
+) -> Result<Element, Failure> {
     let section = section("log", if task.is_some() { "Log" } else { "Lines" });
-    if lines.is_empty() {
-        return Ok(section.child(text("p", "Nothing was written yet.").class("help")));
-    }
-    let note = more.then(|| text("p", format!("The latest {MAX_LINES} lines.")).class("help"));
+    let (lines, more) = match live && visit.follows_log {
+        true => Default::default(),
+        false => read(visit, id, task).await?,
+    };
+    let note = match (lines.is_empty(), more) {
+        (true, _) => text("p", "Nothing was written yet.").class("help none-yet"),
+        (_, true) => text("p", format!("The latest {MAX_LINES} lines.")).class("help"),
+        (_, false) => element("p").class("help"),
+    };
     let lines =
         element("ol").class("lines").children(lines.iter().map(|line| shown(id, line, task.is_none())));
-    let lines = element("div")
+    let mut lines = element("div")
         .class("log")
         .attr("tabindex", 0)
         .attr("role", "region")
         .attr("aria-label", "Log lines")
+        .child(note)
         .child(lines);
-    Ok(section.children(note).child(lines))
+    if live {
+        let stream = Url::api(&["workflows", id, "logs"])
+            .with("level", "debug")
+            .with("task", task.unwrap_or_default());
+        lines = lines.attr("data-own", "").attr("data-log", stream.as_str()).attr("data-max", MAX_LINES);
+    }
+    Ok(section.child(lines))
 }
 
 /// The latest lines, and whether there were more.

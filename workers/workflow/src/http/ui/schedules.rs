@@ -79,7 +79,7 @@ fn row(schedule: &Schedule) -> Element {
         cron => element("span").child(text("code", cron)).text(" ").text(zone),
     };
     let overlap = match OverlapPolicy::try_from(spec.overlap_policy).unwrap_or_default() {
-        OverlapPolicy::Unspecified | OverlapPolicy::Skip => "waits for the last run",
+        OverlapPolicy::Unspecified | OverlapPolicy::Skip => "left out while the last runs",
         OverlapPolicy::Allow => "runs beside the last",
         OverlapPolicy::CancelOther => "cancels the last run",
     };

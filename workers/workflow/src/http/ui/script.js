@@ -109,6 +109,7 @@
   let again = false;
   let timer = 0;
   let last = 0;
+  let rest = REST_MS;
   let lost = false;
   const every = () => Number(main.dataset.every || 0);
   const plan = (ms) => {
@@ -117,7 +118,7 @@
   };
   const soon = () => {
     if (fetching) again = true;
-    else plan(Math.max(0, last + REST_MS - Date.now()));
+    else plan(Math.max(0, last + rest - Date.now()));
   };
   async function refresh() {
     if (!live() || fetching) return;
@@ -126,7 +127,7 @@
     clearTimeout(timer);
     const begun = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
+      const answer = await fetch(location.href, { headers: { accept: "text/html", "x-follows-log": "1" }, redirect: "error" });
       if (answer.status === 401) return location.reload();
       const next = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = next.getElementById("main");
@@ -148,9 +149,9 @@
     word();
     follow();
     // A slow engine is asked less often.
-    const rest = Math.max(every(), 4 * (last - begun));
+    rest = Math.max(lost ? 3000 : REST_MS, 4 * (last - begun));
     if (again) soon();
-    else if (every()) plan(lost ? Math.max(rest, 3000) : rest);
+    else if (every()) plan(Math.max(rest, every()));
   }
 
   // Streams: as long as the page is seen, for a browser has six connections to a server.
@@ -163,13 +164,64 @@
     const wanted = (main.dataset.follow || "").split(" ").filter(Boolean);
     if (!live() || wanted.length === 0) return end();
     if (streams.length > 0) return;
-    streams = wanted.map((url) => {
+    const log = document.querySelector("[data-log]");
+    if (log) streams.push(listen(log));
+    for (const url of wanted) {
       const stream = new EventSource(url);
       stream.addEventListener("workflow.state_changed", soon);
       stream.addEventListener("task.state_changed", soon);
       stream.addEventListener("end", () => { stream.close(); soon(); });
-      return stream;
+      streams.push(stream);
+    }
+  }
+
+  // The log. Its stream begins with all that was kept, which takes the place of what stood there.
+  const add = (parent, name, kind, words) => {
+    const child = parent.appendChild(document.createElement(name));
+    child.className = kind;
+    child.textContent = words;
+    parent.append(" ");
+    return child;
+  };
+  const TONES = { debug: "debug", info: "info", warn: "warn", error: "bad" };
+  function line(entry) {
+    const item = document.createElement("li");
+    if (entry.timestamp) {
+      const time = new Date(entry.timestamp);
+      const at = add(item, "time", "", clock.format(time));
+      at.dateTime = entry.timestamp;
+      at.title = local.format(time);
+    }
+    const level = entry.level.replace("LOG_LEVEL_", "").toLowerCase();
+    add(item, "span", `level ${TONES[level] || "info"}`, level);
+    const [, , , workflow, kind] = location.pathname.split("/");
+    if (entry.task_id && kind !== "tasks") {
+      add(item, "a", "task", entry.task_id).href = `/ui/workflows/${workflow}/tasks/${encodeURIComponent(entry.task_id)}`;
+    }
+    add(item, "span", "message", entry.message);
+    for (const [name, value] of Object.entries(entry.fields || {})) {
+      if (name !== "sequence") add(item, "span", "more", `${name}=${value}`);
+    }
+    return item;
+  }
+  function listen(log) {
+    const lines = log.querySelector(".lines");
+    const stream = new EventSource(log.dataset.log);
+    let first = true;
+    stream.addEventListener("open", () => { first = true; });
+    stream.addEventListener("log", (event) => {
+      const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 50;
+      if (first) {
+        lines.replaceChildren();
+        say(log.querySelector(".help"), "");
+        first = false;
+      }
+      lines.append(line(JSON.parse(event.data)));
+      if (lines.children.length > Number(log.dataset.max)) lines.firstElementChild.remove();
+      if (atEnd) log.scrollTop = log.scrollHeight;
     });
+    stream.addEventListener("end", () => stream.close());
+    return stream;
   }
 
   // The button that holds it all.
@@ -179,7 +231,7 @@
   function word() {
     if (!button) return;
     button.setAttribute("aria-pressed", String(!held));
-    say(byId("live-word"), held ? "Held: press to go on" : lost ? "No answer; trying again" : "New by itself");
+    say(byId("live-word"), held ? "Held" : lost ? "No answer; trying again" : "Updates by itself");
   }
   if (button) {
     button.hidden = false;
@@ -203,6 +255,7 @@
     if (every()) plan(every());
   }
   localize(document);
+  for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
 
   // A graph that is higher than its place begins in the middle, where its first and last boxes are.
   const drawing = document.querySelector(".drawing");

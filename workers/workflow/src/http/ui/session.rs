@@ -14,29 +14,26 @@ use super::{
     action::see,
     frame::{Page, Section},
     html::{Url, element, text},
-    workflows::LIST,
 };
-use crate::http::routes;
+use crate::http::{
+    answer::LIST,
+    routes,
+    site::{self, TOKEN},
+};
 
-/// Holds the token, without `Bearer`.
-const COOKIE: &str = "switchboard_token";
 /// Longest token: browsers keep cookies of 4,096 bytes, name and attributes included.
 const MAX_TOKEN_BYTES: usize = 3_900;
 
-/// Puts the cookie's token where services look for it, unless there are other credentials; whether it did.
-pub(super) fn take_credentials(headers: &mut HeaderMap) -> bool {
-    if headers.contains_key(header::AUTHORIZATION) {
-        return false;
-    }
-    let token = headers.get_all(header::COOKIE).iter().find_map(|cookies| {
-        let mut cookies = cookies.to_str().ok()?.split(';');
-        cookies.find_map(|cookie| cookie.trim().strip_prefix(COOKIE)?.strip_prefix('='))
-    });
-    let bearer = token.filter(|token| !token.is_empty()).map(|token| format!("Bearer {token}"));
-    let Some(Ok(mut bearer)) = bearer.map(|bearer| HeaderValue::from_str(&bearer)) else { return false };
-    bearer.set_sensitive(true);
-    headers.insert(header::AUTHORIZATION, bearer);
-    true
+/// Whether the sign-in form's cookie is what the visitor proves himself with.
+pub(super) fn is_signed_in(headers: &HeaderMap) -> bool {
+    !headers.contains_key(header::AUTHORIZATION) && site::own_cookie(headers).is_some()
+}
+
+/// Whether a link of another site led here. Browsers keep the cookie back then, but not from a page of ours that loads
+/// itself again.
+pub(super) fn is_led_here(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    site.is_some_and(|site| site != b"same-origin" && site != b"none")
 }
 
 /// Refuses a form that does not prove that it is on a page of ours. All browsers of today send such a proof.
@@ -112,12 +109,12 @@ pub(super) async fn sign_in(
         Ok(_) | Err(_) => {}
     }
     let next = Url::within(next).unwrap_or_else(|| Url::ui(&[]));
-    Ok(with_cookie(see(&next), &format!("{COOKIE}={token}"), secure))
+    Ok(with_cookie(see(&next), &format!("{TOKEN}={token}"), secure))
 }
 
 /// Forgets the token.
 pub(super) fn sign_out(headers: &HeaderMap) -> Response {
-    with_cookie(see(&Url::ui(&["sign-in"])), &format!("{COOKIE}=; Max-Age=0"), is_secure(headers))
+    with_cookie(see(&Url::ui(&["sign-in"])), &format!("{TOKEN}=; Max-Age=0"), is_secure(headers))
 }
 
 /// Whether the browser came over TLS. It says so itself: what ends TLS may stand before us.

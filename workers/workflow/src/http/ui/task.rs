@@ -34,8 +34,8 @@ const MAX_ITEMS: usize = 100;
 const HISTORY_PAGES: usize = 5;
 /// Attempts that are shown, the latest.
 const MAX_ATTEMPTS: usize = 50;
-/// How often the page is fetched anew: log lines are no events.
-const EVERY_MS: u32 = 2_000;
+/// How often the page is fetched anew beside what events say.
+const EVERY_MS: u32 = 5_000;
 
 pub(super) async fn show(visit: &Visit) -> Result<Page, Failure> {
     let workflow = workflow::look(visit).await?;
@@ -74,7 +74,7 @@ pub(super) async fn show(visit: &Visit) -> Result<Page, Failure> {
         .child(outcome(id, name, &result))
         .children(items(visit, id, &task).await?)
         .children(attempts(visit, id, name).await?)
-        .child(log::section_of(visit, id, Some(name)).await?))
+        .child(log::section_of(visit, id, Some(name), !over.is_terminal()).await?))
 }
 
 /// The task of this name; items are no tasks of the submission, but are followed as such.

@@ -114,7 +114,7 @@ fn about(workflow: &GetWorkflowStatusResponse, state: State) -> Element {
     let labels = element("span").class("labels").children(labels);
     let labels = (!labels.is_empty()).then_some(("Labels", labels));
     let known = [
-        ("ID", text("code", &workflow.workflow_id)),
+        ("ID", text("code", &workflow.workflow_id).class("long")),
         ("Created", time::at(workflow.created_at.as_ref())),
         ("Took", time::took(begun, ended)),
         ("Tasks ended", text("span", format!("{} %", workflow.progress_percent))),

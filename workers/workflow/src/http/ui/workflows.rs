@@ -16,13 +16,12 @@ use super::{
     state::State,
     time,
 };
-
-pub(super) const LIST: &str = "/goclaw.v1.WorkflowService/ListWorkflows";
+use crate::http::answer::LIST;
 
 /// Lines of a page.
 const PAGE: i32 = 50;
 /// How often the list is fetched anew.
-const EVERY_MS: u32 = 3_000;
+const EVERY_MS: u32 = 2_000;
 
 /// A status as the address has it, and as people do.
 const STATUSES: [(&str, &str, WorkflowStatus); 6] = [
