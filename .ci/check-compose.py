@@ -94,6 +94,8 @@ def of_the_engine(engine):
     kept = [volume["target"] for volume in engine.get("volumes", []) if volume["type"] == "volume"]
     if not data or not any(data.startswith(f"{target}/") for target in kept):
         yield f"keeps its data in {data}, which is within no volume ({', '.join(kept) or 'there is none'})"
+    if not engine.get("healthcheck", {}).get("test"):
+        yield "has no check of its health"
     published = [port["target"] for port in engine.get("ports", []) if port.get("published")]
     if published != [8080]:
         yield f"publishes {published}, not its HTTP port alone"

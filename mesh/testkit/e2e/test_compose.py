@@ -37,9 +37,10 @@ class Container(Process):
             self.places[volume["target"]] = volume["source"] if volume["type"] == "bind" else str(folder / name)
         env = {key: self.outside(value) for key, value in service["environment"].items() if value}
         self.port, self.service = free_port(), SERVICES.get(name, "router")
-        if name == "router":
-            # The file leaves its ports as they are.
-            env |= {"SWITCHBOARD_GRPC": f"127.0.0.1:{self.port}", "SWITCHBOARD_ADMIN": f"127.0.0.1:{free_port()}"}
+        # What the file leaves as it is would be a fixed port; checks of health find theirs by these.
+        env |= {variable: f"127.0.0.1:{self.port}" for variable in ("SWITCHBOARD_GRPC", "SWITCHBOARD_LISTEN")}
+        for variable in ("SWITCHBOARD_ADMIN", "SWITCHBOARD_WORKFLOW_HTTP", "SWITCHBOARD_WORKFLOW_METRICS"):
+            env[variable] = f"127.0.0.1:{free_port()}"
         # The suite's Consul asks more of its clients than that of the file.
         env |= security.consul_client(self.service)
         super().__init__(folder, f"compose-{name}", self.words(service["command"]), **env)

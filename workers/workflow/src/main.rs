@@ -3,11 +3,11 @@
 use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
-use switchboard_backend::{ListenAt, Options};
+use clap::{Parser, Subcommand, ValueEnum};
+use switchboard_backend::{Backend, ListenAt, Options};
 use workflow_worker::{
     http,
-    worker::{HTTP_PORT, METRICS_PORT, Settings, Worker},
+    worker::{GRPC_PORT, HTTP_PORT, METRICS_PORT, Settings, Worker},
 };
 
 /// Runs durable workflows of agents, tools and workers as `workflow-worker`, a worker of the mesh.
@@ -39,6 +39,15 @@ struct Args {
     grpc: Switch,
     #[command(flatten)]
     options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do instead of running workflows.
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Ask the process at --listen of this machine whether it serves; exit code 0 if it does
+    Healthcheck,
 }
 
 const PORTS: &str = "\
@@ -87,6 +96,10 @@ enum Switch {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    if let Some(Command::Healthcheck) = args.command {
+        Backend::worker("workflow").default_port(GRPC_PORT).options(args.options).healthcheck().await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let get = |name: &str| match (name, &args.router) {
         ("SWITCHBOARD_ROUTER", Some(address)) => Some(address.clone()),
         _ => std::env::var(name).ok(),
