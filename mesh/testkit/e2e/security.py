@@ -39,6 +39,7 @@ class Clear:
 
     scheme = "http"
     metadata = ()
+    http_context = None
     consul_context = None
     consul_headers = {}
 
@@ -88,6 +89,8 @@ class Secure:
         for name, token in self.tokens.items():
             self.write(f"consul-{name}.token", token)
         self.write("load.jwt", self.jwt("load", "caller"))
+        with (self.dir / "policy.toml").open("a") as policy:
+            policy.write('[[rules]]\nname = "no agents for mallory"\ndeny = ["mallory"]\nids = ["*-agent"]\n')
         # Workers call others through the front door as any client does, which takes a token too.
         for service in SERVICES.values():
             if service.startswith("worker-"):
@@ -128,6 +131,11 @@ class Secure:
     @property
     def metadata(self):
         return [("authorization", f"Bearer {self.token}")]
+
+    @property
+    def http_context(self):
+        """TLS of whoever proves by token alone who he is."""
+        return ssl.create_default_context(cafile=self.dir / "ca.pem")
 
     def channel(self, target, options=(), identity="admin", token=True, ca="ca.pem"):
         """A channel with a certificate and a token; `None` leaves either out."""

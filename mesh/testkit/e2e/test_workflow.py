@@ -70,7 +70,6 @@ def test_cancel_is_final(workflows):
     assert all(detail.status == pb.TASK_STATUS_CANCELLED for detail in seen.tasks)
 
 
-@pytest.mark.clear("HTTP asks nobody for credentials yet")
 def test_the_same_over_http(engine, workflows):
     tasks = [{"id": "say", "type": "agent", "target": "echo-agent", "input": "hello"}]
     body = {"name": "http", "tasks": tasks, "async": False}
@@ -83,3 +82,12 @@ def test_the_same_over_http(engine, workflows):
     assert "hello" in json.dumps(result(workflows, answer["workflow_id"], "say"))
     code, missing = engine.request("GET", "/api/v1/workflows/nobody")
     assert (code, missing["error"]["code"]) == (404, "NOT_FOUND")
+
+
+def test_figures_say_what_the_engine_did(engine, workflows):
+    ended(workflows, submit(workflows, [task("a")]))
+    code, headers, text = engine.fetch(engine.figures, "GET", "/metrics", authorization=None)
+    assert code == 200 and headers["content-type"].startswith("text/plain")
+    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(figures["workflow_committer_commits_total"]) > 0
+    assert engine.fetch(engine.figures, "GET", "/ready")[0] == 200

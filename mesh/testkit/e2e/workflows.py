@@ -24,19 +24,25 @@ class Engine(Backend):
         super().__init__(folder, "workflow-worker", 1, mesh.consul, SWITCHBOARD_ROUTER=door)
         self.mesh = mesh
         self.data = folder / "data"
-        self.http = free_port()
-        self.argv += ["--data", str(self.data), "--http", f"127.0.0.1:{self.http}", "--metrics", "off"]
+        self.http, self.figures = free_port(), free_port()
+        self.argv += ["--data", str(self.data), "--http", f"127.0.0.1:{self.http}", "--metrics", f"127.0.0.1:{self.figures}"]
 
     def request(self, method, path, body=None, **headers):
-        """Status and document of a request."""
+        """Status and document of a request; in the secure form with the token of the tests, unless `authorization` says else."""
+        status, _, text = self.fetch(self.http, method, path, body, **headers)
+        return status, json.loads(text)
+
+    def fetch(self, port, method, path, body=None, **headers):
+        """Status, headers and text of a request."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {name.replace("_", "-"): value for name, value in {"content_type": "application/json", **headers}.items()}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", data, headers, method=method)
+        headers = {"content_type": "application/json", **dict(security.metadata), **headers}
+        headers = {name.replace("_", "-"): value for name, value in headers.items() if value}
+        request = urllib.request.Request(f"{security.scheme}://127.0.0.1:{port}{path}", data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=40) as answer:
-                return answer.status, json.load(answer)
+            with urllib.request.urlopen(request, timeout=40, context=security.http_context) as answer:
+                return answer.status, answer.headers, answer.read().decode()
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            return error.code, error.headers, error.read().decode()
 
     def serve(self):
         self.start()
