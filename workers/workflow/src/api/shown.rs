@@ -92,8 +92,7 @@ pub(super) fn summary(summary: Summary) -> WorkflowSummary {
         parent_workflow_id: summary.parent.map(|parent| parent.workflow.to_string()).unwrap_or_default(),
         started_at: some_time(summary.started_ms),
         finished_at: some_time(summary.finished_ms),
-        // Lists do not read histories; the workflow's status has it.
-        error_message: String::new(),
+        error_message: summary.error,
         owner: summary.owner,
     }
 }

@@ -5,6 +5,9 @@ use workflow_store::{Parent, Status as StoredStatus, Summary, TaskCounts, Workfl
 
 use crate::spec::SAGA_ATTRIBUTE;
 
+/// Characters of an error that lists show; the workflow's state has all of it.
+const MAX_ERROR_CHARS: usize = 256;
+
 pub(super) fn of(workflow: &Workflow, id: StoreId, tasks: TaskCounts) -> Summary {
     let spec = workflow.spec();
     let parent = spec.parent.as_ref().and_then(|parent| {
@@ -27,6 +30,10 @@ pub(super) fn of(workflow: &Workflow, id: StoreId, tasks: TaskCounts) -> Summary
         attributes: spec.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         tasks,
         saga: spec.attributes.contains_key(SAGA_ATTRIBUTE.0),
+        error: workflow
+            .error()
+            .map(|error| error.message.chars().take(MAX_ERROR_CHARS).collect())
+            .unwrap_or_default(),
     }
 }
 

@@ -116,6 +116,7 @@ impl Write {
             + match self {
                 Self::Create(summary) | Self::Update(summary) => {
                     summary.name.len()
+                        + summary.error.len()
                         + summary
                             .attributes
                             .iter()

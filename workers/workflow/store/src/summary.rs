@@ -117,6 +117,8 @@ pub struct Summary {
     pub tasks: TaskCounts,
     /// Whether it is a saga.
     pub saga: bool,
+    /// Why it failed, in a line for people; empty if it did not.
+    pub error: String,
 }
 
 impl Summary {
@@ -139,6 +141,7 @@ impl Summary {
             attributes: Vec::new(),
             tasks: TaskCounts::default(),
             saga: false,
+            error: String::new(),
         }
     }
 }

@@ -57,6 +57,7 @@ fn summary() -> impl Strategy<Value = Summary> {
                 attributes,
                 tasks: TaskCounts { total: 3, running: 1, completed: 1, failed: 1 },
                 saga,
+                error: "gone".to_owned(),
                 ..Summary::new(id(of), "", created_ms)
             }
         },

@@ -161,6 +161,8 @@ async fn defect_10_a_workflow_that_fails_is_found_and_says_why() {
         (TaskStatus::Failed, "BROKEN")
     );
     assert_eq!(failed.tasks[1].status(), TaskStatus::Cancelled);
+    let list = scene.workflows().list_workflows(ListWorkflowsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(list.workflows[0].error_message, "it is broken");
     let result = GetTaskResultRequest { workflow_id: id, task_id: "a".to_owned() };
     let result = scene.workflows().get_task_result(result).await.unwrap().into_inner();
     assert_eq!((result.status(), result.error_message.as_str()), (TaskStatus::Failed, "it is broken"));

@@ -47,6 +47,8 @@ struct SummaryRecord {
     tasks_failed: u32,
     #[prost(bool, tag = "19")]
     saga: bool,
+    #[prost(string, tag = "20")]
+    error: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -85,6 +87,7 @@ pub(super) fn write_summary(summary: &Summary) -> Bytes {
         tasks_completed: summary.tasks.completed,
         tasks_failed: summary.tasks.failed,
         saga: summary.saga,
+        error: summary.error.clone(),
     };
     record.encode_to_vec().into()
 }
@@ -117,6 +120,7 @@ pub(super) fn read_summary(bytes: &[u8]) -> Option<Summary> {
             failed: record.tasks_failed,
         },
         saga: record.saga,
+        error: record.error,
     })
 }
 
