@@ -47,8 +47,12 @@ async fn the_engine_says_what_it_does() {
     let debug = |kind: DebugInfoType| GetDebugInfoRequest { r#type: kind.into(), duration_seconds: 0 };
     let threads = client(&scene).get_debug_info(debug(DebugInfoType::Goroutine)).await.unwrap().into_inner();
     assert!(String::from_utf8(threads.debug_data).unwrap().contains(" engine "));
-    let profile = client(&scene).get_debug_info(debug(DebugInfoType::Cpu)).await.unwrap_err();
-    assert_eq!(profile.code(), Code::Unimplemented);
+    let second = GetDebugInfoRequest { duration_seconds: 1, ..debug(DebugInfoType::Cpu) };
+    let profile = client(&scene).get_debug_info(second).await.unwrap().into_inner().debug_data;
+    assert!(profile.windows(11).any(|part| part == b"nanoseconds"), "a profile in the format of pprof");
+    let long = GetDebugInfoRequest { duration_seconds: 61, ..debug(DebugInfoType::Cpu) };
+    let refused = client(&scene).get_debug_info(long).await.unwrap_err();
+    assert_eq!(wrong_fields(&refused), ["duration_seconds"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,9 +95,18 @@ async fn settings_change_together_or_not_at_all() {
     let bad = update(&[("batch.max_size", "1"), ("lane.none.workers", "3"), ("x", "y")], true, false);
     let refused = client(&scene).update_config(bad).await.unwrap_err();
     assert_eq!(wrong_fields(&refused), ["config_updates[\"lane.none.workers\"]", "config_updates[\"x\"]"]);
-    let good = [("batch.max_size", "1"), ("lane.default.workers", "7")];
+    let good = [("batch.max_size", "1"), ("lane.default.workers", "7"), ("history.retention_hours", "48")];
     let echoed = client(&scene).update_config(update(&good, true, true)).await.unwrap().into_inner();
-    assert_eq!(echoed.applied_changes.len(), 2);
+    assert_eq!(echoed.applied_changes.len(), 3);
+    let retention = async |scene: &Scene| {
+        let request = ExportMetricsRequest {
+            prefix_filter: "workflow_engine_retention_seconds".to_owned(),
+            ..ExportMetricsRequest::default()
+        };
+        let json = client(scene).export_metrics(request).await.unwrap().into_inner().metrics_data;
+        serde_json::from_str::<serde_json::Value>(&json).unwrap()["workflow_engine_retention_seconds"].clone()
+    };
+    assert_eq!(retention(&scene).await, 604_800.0, "a week, and nothing has changed yet");
     let mut batches = BatchServiceClient::new(scene.channel.clone());
     batches.submit_workflows(too_many.clone()).await.unwrap();
     client(&scene).update_config(update(&good, true, false)).await.unwrap();
@@ -104,6 +117,7 @@ async fn settings_change_together_or_not_at_all() {
     let scene = Scene::with(store, Settings::default()).await;
     let mut batches = BatchServiceClient::new(scene.channel.clone());
     assert_eq!(reason(&batches.submit_workflows(too_many).await.unwrap_err()).0, "BATCH_TOO_LARGE");
+    assert_eq!(retention(&scene).await, 172_800.0);
     let lanes = GetLaneStatsRequest { lane_name: "default".to_owned() };
     let lanes = client(&scene).get_lane_stats(lanes).await.unwrap().into_inner().lanes;
     assert_eq!((lanes.len(), lanes[0].worker_count), (1, 7));

@@ -1,13 +1,14 @@
 //! What the system says of this process. Zero, or a sentence, where it says nothing.
 
 use std::{
+    collections::BTreeMap,
     fs,
     sync::{Mutex, PoisonError},
     time::Instant,
 };
 
 /// Clock ticks of a second in /proc; on Linux 100 for all that is not ancient.
-const TICKS_PER_SECOND: f64 = 100.0;
+pub(super) const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Bytes in memory.
 pub(crate) fn resident_bytes() -> u64 {
@@ -36,6 +37,27 @@ pub(super) fn cpu_percent() -> f64 {
     };
     *last = Some((now, ticks, percent));
     percent
+}
+
+/// Processor time of a thread, in ticks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ThreadTime {
+    pub(super) name: String,
+    pub(super) user: u64,
+    pub(super) kernel: u64,
+}
+
+/// Processor time of every thread, by its number.
+pub(super) fn thread_times() -> BTreeMap<u64, ThreadTime> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let time = |thread: fs::DirEntry| {
+        let number = thread.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+        let (name, fields) = stat.split_once('(')?.1.rsplit_once(')')?;
+        let mut ticks = fields.split_whitespace().skip(11).map_while(|field| field.parse().ok());
+        Some((number, ThreadTime { name: name.to_owned(), user: ticks.next()?, kernel: ticks.next()? }))
+    };
+    threads.filter_map(time).collect()
 }
 
 /// The threads with their states, and what the runtime counts.
