@@ -326,6 +326,8 @@ Examples:
   switchboard workflow admin pause                      no task starts, no workflow is taken
   switchboard workflow admin pause --lane mail          no task of one lane starts
   switchboard workflow admin lanes
+  switchboard workflow admin config history.retention_hours=48 --keep
+                                                        what ended is deleted after two days; 0 keeps it
   switchboard workflow admin purge --older-than-hours 168 --dry-run";
 
 #[derive(Debug, clap::Args)]
@@ -359,6 +361,18 @@ pub(crate) enum AdminCommand {
         /// Only this lane
         #[arg(value_name = "NAME", default_value = "")]
         name: String,
+    },
+    /// Change settings while the engine runs, all of them or none
+    Config {
+        /// A setting: history.retention_hours, lane.mail.workers and so on; an unknown one is told all names
+        #[arg(value_name = "NAME=VALUE", required = true, value_parser = pair)]
+        settings: Vec<(String, String)>,
+        /// Keep them over restarts; those of lanes are kept anyway
+        #[arg(long)]
+        keep: bool,
+        /// Only check them
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Delete workflows that ended long ago, with their history
     Purge {

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 use switchboard_client::Workflows;
-use switchboard_proto::goclaw::v1::{EngineState, GetEngineStatusResponse, LaneStats, PurgeWorkflowsRequest};
+use switchboard_proto::goclaw::v1::{
+    EngineState, GetEngineStatusResponse, LaneStats, PurgeWorkflowsRequest, UpdateConfigRequest,
+};
 
 use super::{json as as_json, words};
 use crate::args::{Admin, AdminCommand};
@@ -50,6 +52,20 @@ pub(super) async fn run(args: Admin, workflows: &Workflows) -> Result<(), Failur
                 true => output::print_json(&lanes.iter().map(lane_json).collect()),
                 false => output::print(&lanes_text(&lanes)),
             }
+        }
+        AdminCommand::Config { settings, keep, dry_run } => {
+            let request = UpdateConfigRequest {
+                config_updates: settings.into_iter().collect(),
+                persist: keep,
+                dry_run,
+            };
+            let changes = workflows.update_config(request).await?.applied_changes;
+            if args.json {
+                return output::print_json(&json!({ "dry_run": dry_run, "kept": keep, "settings": changes }));
+            }
+            let is = if dry_run { "may be" } else { "is" };
+            let line = |(name, value)| words::plain(&format!("{name} {is} {value}")) + "\n";
+            output::print(&changes.iter().map(line).collect::<String>())
         }
         AdminCommand::Purge { older_than_hours, dry_run, yes } => {
             if !dry_run && !yes {

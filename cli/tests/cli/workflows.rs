@@ -372,6 +372,8 @@ fn each_command_says_in_a_line_what_has_become_of_the_workflow_or_the_engine() {
         (&["signal", "w1", "go", "--input", "{}"], "signal go has woken task plan\n"),
         (&["admin", "pause"], "paused: no task starts and no workflow is taken; 2 workflows wait\n"),
         (&["admin", "resume"], "resumed: 2 workflows go on\n"),
+        (&["admin", "config", "a.b=1", "c=2", "--keep"], "a.b is 1\nc is 2\n"),
+        (&["admin", "config", "a.b=1", "--dry-run"], "a.b may be 1\n"),
         (&["admin", "purge", "--older-than-hours", "7", "--dry-run"], "7 workflows would be deleted\n"),
         (&["admin", "purge", "--older-than-hours", "7", "--yes"], "7 workflows are deleted\n"),
         (

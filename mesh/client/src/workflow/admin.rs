@@ -3,7 +3,8 @@
 use switchboard_proto::goclaw::v1::{
     GetEngineStatusRequest, GetEngineStatusResponse, GetLaneStatsRequest, LaneStats, PauseLaneRequest,
     PauseWorkflowsRequest, PauseWorkflowsResponse, PurgeWorkflowsRequest, PurgeWorkflowsResponse,
-    ResumeLaneRequest, ResumeWorkflowsRequest, ResumeWorkflowsResponse,
+    ResumeLaneRequest, ResumeWorkflowsRequest, ResumeWorkflowsResponse, UpdateConfigRequest,
+    UpdateConfigResponse,
 };
 
 use super::Workflows;
@@ -81,6 +82,18 @@ impl Workflows {
         };
         let request = GetLaneStatsRequest { lane_name: name.to_owned() };
         Ok(self.client.unary(Repeat::Idempotent, request, send).await?.lanes)
+    }
+
+    /// Changes settings while the engine runs: all of them or, if one is wrong, none. Idempotent.
+    ///
+    /// # Errors
+    /// As [`Workflows::engine_status`]; INVALID_ARGUMENT with [`Error::violations`] for names and values that are none.
+    pub async fn update_config(&self, request: UpdateConfigRequest) -> Result<UpdateConfigResponse, Error> {
+        let send = |channel, request| {
+            let mut stub = self.admin_stub(channel);
+            async move { stub.update_config(request).await }
+        };
+        self.client.unary(Repeat::Idempotent, request, send).await
     }
 
     /// Deletes workflows that ended at least `age_threshold_hours` ago. Never tried again unless nothing was processed:

@@ -132,9 +132,11 @@ impl AdminService for Engine {
 
     async fn update_config(
         &self,
-        _: Request<UpdateConfigRequest>,
+        request: Request<UpdateConfigRequest>,
     ) -> Result<Response<UpdateConfigResponse>, Status> {
-        unwritten()
+        self.fails()?;
+        let applied_changes = request.into_inner().config_updates;
+        Ok(Response::new(UpdateConfigResponse { success: true, applied_changes, error: None }))
     }
 
     async fn manage_cluster(
