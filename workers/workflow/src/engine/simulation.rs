@@ -17,6 +17,7 @@ mod process;
 mod purge;
 #[path = "../../machine/tests/simulation/random.rs"]
 mod random;
+mod schedules;
 #[path = "../../machine/tests/simulation/specs.rs"]
 mod specs;
 mod world;
