@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 use workflow_machine::{Millis, Status};
-use workflow_store::{Filter, MemoryStore, Store};
+use workflow_store::{EmbeddedSettings, EmbeddedStore, Filter, MemoryStore, Store};
 use workflow_worker::engine::{
     EngineError, Key, NewSchedule, Overlap, Reach, ScheduleState, Settings, Timing,
 };
@@ -83,6 +83,38 @@ fn each_time_fires_once_whatever_restarts_are_between() {
         let made: Vec<String> = (31..=40).map(|minute| format!("m:2026-11-22T07:{minute}:00Z")).collect();
         assert_eq!(runs(&*engine.store), made);
         assert_eq!(engine.store.fired("m", 100).unwrap().len(), 10);
+    });
+}
+
+#[test]
+fn a_disk_keeps_schedules_marks_and_the_end_of_both() {
+    test(async {
+        let (now, clock) = clock!();
+        let directory = tempfile::tempdir().unwrap();
+        let open = async || {
+            let store = EmbeddedStore::open(directory.path(), &EmbeddedSettings::default()).unwrap();
+            Scripted::by(clock, Arc::new(store)).await
+        };
+        let mut engine = open().await;
+        make(&engine, minutely("m")).await;
+        make(&engine, daily("d")).await;
+        for minute in [29, 28] {
+            now.store(EIGHT - minute * MINUTE, Relaxed);
+            let run = engine.attempt().await;
+            engine.complete(&run, "1").await.unwrap();
+            let state = look(&engine, "m").await;
+            drop(engine.stop().await);
+            engine = open().await;
+            assert_eq!(look(&engine, "m").await, state);
+        }
+        assert_eq!(runs(&*engine.store), ["m:2026-11-22T07:31:00Z", "m:2026-11-22T07:32:00Z"]);
+        assert_eq!(engine.store.fired("m", 9).unwrap().len(), 2);
+        engine.engine.delete_schedule("m").await.unwrap();
+        drop(engine.stop().await);
+        let engine = open().await;
+        let left = engine.engine.schedules(String::new(), 9).await.unwrap();
+        assert_eq!((left.total, left.schedules[0].id.as_str()), (1, "d"));
+        assert!(engine.store.fired("m", 9).unwrap().is_empty());
     });
 }
 
