@@ -103,7 +103,7 @@ pub(crate) enum Command {
 
 const DEV_HELP: &str = "\
 Prints one line when everything is reachable, and runs until Ctrl-C:
-  switchboard: ready grpc=127.0.0.1:50051 registry=127.0.0.1:8500 admin=127.0.0.1:9901
+  switchboard: ready grpc=127.0.0.1:50051 registry=127.0.0.1:8500 admin=127.0.0.1:9901 http=127.0.0.1:8080
 
 The registry speaks Consul's HTTP API: a backend in another terminal joins by CONSUL_HTTP_ADDR.
 Port 0 takes a free port.
@@ -127,6 +127,9 @@ pub(crate) struct Dev {
     /// Address of the router's admin HTTP API
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
     pub(crate) admin: SocketAddr,
+    /// Address of the workflow engine's HTTP API and page [default: 127.0.0.1:8080, or the next port that is free]
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) http: Option<SocketAddr>,
     /// TLS, certificates and tokens on every hop, with a directory of `certs init`; it is made if need be, and is
     /// temporary if it is not named
     #[arg(long, value_name = "DIR", num_args = 0..=1)]

@@ -49,8 +49,10 @@ async fn serve(
     mesh.start(dev, backends, secure).await?;
     let (grpc, registry, admin) = (mesh.grpc(), mesh.registry(), mesh.admin());
     ready::wait(grpc, registry, admin, backends, secure).await?;
-    output::print(&format!("switchboard: ready grpc={grpc} registry={registry} admin={admin}"))?;
-    suggest(grpc, dev, backends, secure);
+    let http = mesh.http();
+    let served = http.map(|http| format!(" http={http}")).unwrap_or_default();
+    output::print(&format!("switchboard: ready grpc={grpc} registry={registry} admin={admin}{served}"))?;
+    suggest(grpc, http, dev, backends, secure);
     mesh.router_ended().await;
     Err(Failure::Ended)
 }
@@ -81,12 +83,12 @@ fn examples(asked: &[Example]) -> Result<Vec<Example>, Failure> {
 
 /// Finds out which address is taken before anything starts, so that the right flag can be named.
 ///
-/// All three are held at once: two flags with the same port are found as well. Another process may still take
+/// All are held at once: two flags with the same port are found as well. Another process may still take
 /// a port in the instant between this and its use; then the part that wanted it says so.
 fn claim(dev: &Dev) -> Result<(), Failure> {
-    let wanted: [(&'static str, SocketAddr); 3] =
-        [("grpc", dev.grpc), ("registry", dev.registry), ("admin", dev.admin)];
-    let mut held = Vec::with_capacity(wanted.len());
+    let wanted = [("grpc", dev.grpc), ("registry", dev.registry), ("admin", dev.admin)];
+    let wanted = wanted.into_iter().chain(dev.http.map(|http| ("http", http)));
+    let mut held = Vec::new();
     for (flag, address) in wanted {
         held.push(TcpListener::bind(address).map_err(|source| Failure::Bind { flag, address, source })?);
     }
@@ -94,7 +96,13 @@ fn claim(dev: &Dev) -> Result<(), Failure> {
 }
 
 /// Tells a person what to try next; a script reads standard output and is not bothered.
-fn suggest(grpc: SocketAddr, dev: &Dev, backends: &[Example], secure: Option<&Secure>) {
+fn suggest(
+    grpc: SocketAddr,
+    http: Option<SocketAddr>,
+    dev: &Dev,
+    backends: &[Example],
+    secure: Option<&Secure>,
+) {
     let endpoint = match (grpc, secure) {
         (address, None) if address == SocketAddr::from(([127, 0, 0, 1], 50051)) => String::new(),
         (address, None) => format!(" --endpoint http://{address}"),
@@ -126,7 +134,14 @@ fn suggest(grpc: SocketAddr, dev: &Dev, backends: &[Example], secure: Option<&Se
     for line in shown {
         let _ = writeln!(stderr, "  {line}");
     }
-    if backends.contains(&Example::Workflow) {
+    if let Some(http) = http {
+        let (scheme, token) = match secure {
+            Some(secure) => {
+                ("https", format!("; sign in with what is in {}", secure.path("client.token").display()))
+            }
+            None => ("http", String::new()),
+        };
+        let _ = writeln!(stderr, "Workflows are shown at {scheme}://{http}/ui{token}.");
         let _ = writeln!(stderr, "Workflows are kept in {}.", dev.data().display());
     }
     let _ = writeln!(stderr, "Ctrl-C stops the mesh.");

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use itinerary_worker::RouterEndpoint;
-use switchboard_backend::{Backend, RegistryConfig, Running};
+use switchboard_backend::{Backend, Error, ListenAt, RegistryConfig, Running};
 use switchboard_registry::embedded::Server;
 use switchboard_router::App;
 use weather_tool::WeatherTool;
@@ -62,16 +62,27 @@ impl Mesh {
             if *example == Example::Workflow {
                 self.workflow = Some(workflow::start(&dev.data(), self.grpc(), secure).await?);
             }
-            let Some(backend) = self.example(*example, secure)? else { continue };
-            let running = backend
-                .registry(config.clone())
-                .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-                .advertise(switchboard_backend::Advertise::Auto)
-                .drain(Duration::ZERO, DRAIN_LIMIT)
-                .start()
-                .await
-                .map_err(|error| failed("a backend")(&error))?;
-            self.backends.push(running);
+            let mut http = workflow::http(dev.http).peekable();
+            while let Some(mut backend) = self.example(*example, secure)? {
+                let at = http.next();
+                if let (Example::Workflow, Some(worker), Some(at)) = (example, &self.workflow, at) {
+                    backend = backend.listener(worker.http(ListenAt::Addr(at), Default::default()));
+                }
+                let started = backend
+                    .registry(config.clone())
+                    .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+                    .advertise(switchboard_backend::Advertise::Auto)
+                    .drain(Duration::ZERO, DRAIN_LIMIT)
+                    .start()
+                    .await;
+                match started {
+                    Ok(running) => self.backends.push(running),
+                    // Another process has the port.
+                    Err(Error::Listener { .. }) if http.peek().is_some() => continue,
+                    Err(error) => return Err(failed("a backend")(&error)),
+                }
+                break;
+            }
         }
         Ok(())
     }
@@ -107,6 +118,11 @@ impl Mesh {
         self.router.as_ref().map_or(NOWHERE, |router| reachable(router.grpc_addr()))
     }
 
+    /// Where the workflow engine's HTTP API is reached from this machine, if it runs.
+    pub(super) fn http(&self) -> Option<SocketAddr> {
+        self.backends.iter().find_map(|backend| backend.listener("http")).map(reachable)
+    }
+
     /// Where the admin API is reached from this machine.
     pub(super) fn admin(&self) -> SocketAddr {
         self.router.as_ref().map_or(NOWHERE, |router| reachable(router.admin_addr()))
@@ -134,6 +150,7 @@ impl Mesh {
             Example::None => return Ok(None),
         };
         Ok(Some(match secure {
+            Some(secure) if example == Example::Workflow => secure.engine(backend, service),
             Some(secure) => secure.backend(backend, service),
             None => backend,
         }))

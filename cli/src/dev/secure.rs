@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf, absolute};
 
 use switchboard_backend::Backend;
-use switchboard_policy::{KeySource, Mode, Settings};
+use switchboard_policy::{DEFAULT_LEEWAY, DEFAULT_ROLES_CLAIM, JwtSettings, KeySource, Mode, Settings};
 use switchboard_router::Config;
 use switchboard_transport::{ClientAuth, ClientTls, ServerTls};
 use tempfile::TempDir;
@@ -66,6 +66,24 @@ impl Secure {
         backend
             .tls(ServerTls { cert, key, client_ca, client_auth: ClientAuth::Optional })
             .policy(Settings { mode: Mode::Any, ..Settings::default() })
+    }
+
+    /// The same for the workflow engine: callers come to its HTTP without a router, which would know them.
+    pub(super) fn engine(&self, backend: Backend, service: &str) -> Backend {
+        let file = |name| Some(self.path(name));
+        let jwt = JwtSettings {
+            keys: KeySource::File(self.path("jwks.json")),
+            issuer: Some(certs::ISSUER.to_owned()),
+            audience: vec![certs::AUDIENCE.to_owned()],
+            leeway: DEFAULT_LEEWAY,
+            roles_claim: DEFAULT_ROLES_CLAIM.to_owned(),
+        };
+        self.backend(backend, service).policy(Settings {
+            mode: Mode::Any,
+            tokens: file("tokens.toml"),
+            jwt: Some(jwt),
+            policy: file("policy.toml"),
+        })
     }
 
     /// The settings of a client that is `name`: a service, or `client`.

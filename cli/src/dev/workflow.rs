@@ -1,9 +1,9 @@
 //! The workflow engine of `dev`: the only part that keeps anything, and where.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use workflow_worker::worker::{Settings, Worker};
+use workflow_worker::worker::{HTTP_PORT, Settings, Worker};
 
 use crate::dev::secure::Secure;
 use crate::failure::Failure;
@@ -25,6 +25,15 @@ pub(super) async fn start(
         part: "the workflow engine (--data DIR takes another directory, --backends none leaves it out)",
         reason: switchboard_transport::chain(&error),
     })
+}
+
+/// More engines at once nobody has on one machine.
+const HTTP_PORTS: u16 = 100;
+
+/// Where HTTP may be served, in the order in which to try: where somebody says, or at the usual port and those above it.
+pub(super) fn http(asked: Option<SocketAddr>) -> impl Iterator<Item = SocketAddr> {
+    let usual = (HTTP_PORT..HTTP_PORT + HTTP_PORTS).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    asked.into_iter().chain(usual.filter(move |_| asked.is_none()))
 }
 
 /// The directory of whoever asks for none: the user's for what programs keep, by the XDG rules; without a home, the

@@ -127,6 +127,27 @@ fn workflows_run_and_are_kept_for_the_next_start() {
 }
 
 #[test]
+fn two_meshes_serve_http_at_ports_of_their_own() {
+    let meshes = [(); 2].map(|()| Dev::start(&["--backends", "workflow"]));
+    let [first, second] = meshes.each_ref().map(|dev| dev.address("http").to_owned());
+    assert_ne!(first, second);
+    for http in [first, second] {
+        assert!(http.starts_with("127.0.0.1:"), "{http}");
+        let mut stream = TcpStream::connect(&http).unwrap();
+        stream
+            .write_all(format!("GET /api/v1/workflows HTTP/1.0\r\nHost: {http}\r\n\r\n").as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.split_whitespace().nth(1) == Some("200"), "{http}: {answer}");
+    }
+    let [dev, _other] = meshes;
+    let http = dev.address("http").to_owned();
+    let (done, _) = dev.stop("TERM");
+    assert!(done.stderr.contains(&format!("http://{http}/ui")), "it says where to look: {done:?}");
+}
+
+#[test]
 fn signals_end_the_mesh_quickly_and_in_peace() {
     for signal in ["TERM", "INT"] {
         let dev = Dev::start(&[]);
@@ -142,9 +163,10 @@ fn signals_end_the_mesh_quickly_and_in_peace() {
 fn busy_port_is_told_with_its_flag() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = held.local_addr().unwrap().to_string();
-    for flag in ["--grpc", "--registry", "--admin"] {
+    let flags = ["--grpc", "--registry", "--admin", "--http"];
+    for flag in flags {
         let mut args = vec!["dev"];
-        for free in ["--grpc", "--registry", "--admin"] {
+        for free in flags {
             args.extend([free, if free == flag { busy.as_str() } else { "127.0.0.1:0" }]);
         }
         let said = run(args).failure(1);
@@ -185,7 +207,9 @@ fn a_secured_mesh_lets_nobody_in_without_credentials_and_leaves_no_key_behind() 
     assert!(in_clear.code != Some(0) && in_clear.stderr.contains("this port speaks TLS"), "{in_clear:?}");
     assert!(in_clear.stderr.contains("use https:// and --ca FILE"), "{in_clear:?}");
     assert!(!in_clear.stderr.contains("PERMISSION_DENIED"), "{in_clear:?}");
+    let http = dev.address("http").to_owned();
     let (done, _) = dev.stop("TERM");
     assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stderr.contains(&format!("https://{http}/ui")), "{done:?}");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "left behind");
 }
