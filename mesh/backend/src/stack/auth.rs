@@ -32,6 +32,12 @@ pub(super) fn check(shared: &Shared, request: &mut Request<Body>) -> Result<(), 
     let from_router = peer.as_ref().is_some_and(|peer| peer.is_service(ROUTER));
     let stated = source.filter(|_| from_router).and_then(|source| address(&source));
     let name = name.filter(|_| from_router);
+    // First, so that the line of a refusal says it.
+    if let Some(call) = request.extensions_mut().get_mut::<CallInfo>()
+        && let Some(source) = stated.or_else(|| remote.map(|remote| remote.ip()))
+    {
+        call.source = source;
+    }
 
     let known = if is_health(request.uri().path()) {
         None
@@ -48,9 +54,6 @@ pub(super) fn check(shared: &Shared, request: &mut Request<Body>) -> Result<(), 
     };
     if let Some(call) = request.extensions_mut().get_mut::<CallInfo>() {
         call.known = known;
-        if let Some(source) = stated.or_else(|| remote.map(|remote| remote.ip())) {
-            call.source = source;
-        }
     }
     Ok(())
 }
