@@ -298,6 +298,8 @@ def places(engine):
     wide = [{"id": "gate", "type": "wait_signal", "target": "go"}]
     wide += [{"id": f"part-{n}", "dependencies": ["gate"]} for n in range(40)]
     wide = engine.submit("a-wide-one", [*wide, {"id": "sum", "dependencies": [f"part-{n}" for n in range(40)]}])
+    spec = {"cron": "0 8 * * 1-5", "time_zone": "Europe/Rome", "workflow": {"name": "report", "tasks": [{"id": "a"}]}}
+    engine.request("POST", "/api/v1/schedules", {"schedule_id": "mornings", "spec": spec})
     workflow = f"/ui/workflows/{running}"
     return {"list": "/ui", "none": "/ui?name=none", "workflow": workflow, "task": f"{workflow}/tasks/ship",
             "history": f"{workflow}/history", "log": f"{workflow}/log", "failed": f"/ui/workflows/{failing}",
@@ -312,15 +314,16 @@ def test_every_page_can_be_read_by_everybody(engine, browser, places, dark):
         page.goto(engine.url(path))
         # A page that is not found is told of in the console too.
         page.errors = [error for error in page.errors if error.get("source") != "network" or name != "missing"]
-        seen = page.names()
-        roles = [role for role, _ in seen]
-        assert all(roles.count(one) == 1 for one in ("main", "banner", "contentinfo")), (name, roles)
-        assert [entry for entry in seen if entry[0] in NAMED and not entry[1].strip()] == [], name
-        assert page.run(DOCUMENT) == [], name
         assert page.run(CONTRAST) == [], name
         if SHOTS:
             page.screenshot(pathlib.Path(SHOTS) / f"{name}-{'dark' if dark else 'light'}.png")
         if not dark:
+            # What is said does not change with colours.
+            seen = page.names()
+            roles = [role for role, _ in seen]
+            assert all(roles.count(one) == 1 for one in ("main", "banner", "contentinfo")), (name, roles)
+            assert [entry for entry in seen if entry[0] in NAMED and not entry[1].strip()] == [], name
+            assert page.run(DOCUMENT) == [], name
             page.resize(360, 740)
             assert page.run(DOCUMENT) == [], f"{name} on a telephone"
             if SHOTS:
