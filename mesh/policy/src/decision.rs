@@ -56,7 +56,7 @@ pub enum Reason {
     Anonymous,
     /// Denied by a rule of the file.
     Denied,
-    /// Denied: `Register*` without the role.
+    /// Denied: `Register*`, or the engine's `WorkerService`, without the role.
     NeedsBackend,
     /// Denied: `AdminService`, or the engine's `OperatorService`, without the role.
     NeedsAdmin,
@@ -114,7 +114,9 @@ impl Reason {
             Self::Allowed => "a rule allows it",
             Self::Anonymous => "without credentials only health checks are answered",
             Self::Denied => "a rule denies it",
-            Self::NeedsBackend => "registering needs the role backend or admin, or the service's certificate",
+            Self::NeedsBackend => {
+                "registering needs the role backend or admin, or the service's certificate; so does taking tasks as a worker"
+            }
             Self::NeedsAdmin => {
                 "AdminService and OperatorService need the role admin (operator for what only reads)"
             }

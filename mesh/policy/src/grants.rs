@@ -6,7 +6,8 @@
 //! 3. a `deny` rule of the file: nothing is above it, not even the role `admin`;
 //! 4. the role `admin` may do everything;
 //! 5. `Register*` needs the role `backend`, or a certificate that was made for a service; both are let through here,
-//!    and [`Grants::may_register`] says for which service;
+//!    and [`Grants::may_register`] says for which service; the workflow engine's `WorkerService`, which hands out everybody's
+//!    tasks, needs the same;
 //! 6. `AdminService` of any package, and the workflow engine's `OperatorService`, need `admin`; `operator` may call their
 //!    Get, List, Describe and Watch;
 //! 7. `operator` may call the router's own `List*` and reflection, `backend` the router's own `List*`;
@@ -28,6 +29,8 @@ pub const ROUTER_ID: &str = "router";
 
 /// What administrators of the workflow engine have beside `AdminService`. A user's own service may have that name too.
 const OPERATOR_SERVICE: &str = "goclaw.v1.OperatorService";
+/// Where external workers take tasks of the workflow engine.
+const WORKER_SERVICE: &str = "goclaw.v1.WorkerService";
 /// The workflow engine's schedules.
 const SCHEDULE_SERVICE: &str = "goclaw.v1.ScheduleService";
 
@@ -123,7 +126,7 @@ impl Grants {
         if self.roles.admin {
             return Decision::allow(Reason::Admin);
         }
-        if call.registers {
+        if call.registers || call.service == WORKER_SERVICE {
             let may = self.roles.backend || self.peer.is_some();
             return if may { Decision::allow(Reason::Backend) } else { Decision::deny(Reason::NeedsBackend) };
         }

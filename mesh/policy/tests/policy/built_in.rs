@@ -7,6 +7,7 @@ use crate::*;
 const STOP: &str = "/any.package.AdminService/Stop";
 const GET: &str = "/any.package.AdminService/GetConfig";
 const LANES: &str = "/goclaw.v1.OperatorService/ListLanes";
+const POLL: &str = "/goclaw.v1.WorkerService/PollTasks";
 const REQUEUE: &str = "/goclaw.v1.OperatorService/RequeueWorkflows";
 const REFLECT: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
@@ -61,6 +62,11 @@ fn no_rule_gives_what_needs_a_role() {
         (false, Reason::NeedsAdmin)
     );
     assert_eq!(decide(&generous, "ann", &["operator"], "workflow-worker", LANES), (true, Reason::Operator));
+    for role in ["caller", "operator"] {
+        let pulls = decide(&generous, "ann", &[role], "workflow-worker", POLL);
+        assert_eq!(pulls, (false, Reason::NeedsBackend), "others' tasks are in the queues, too");
+    }
+    assert_eq!(decide(&generous, "ann", &["backend"], "workflow-worker", POLL), (true, Reason::Backend));
     assert!(decide(&generous, "ann", &[], "shop-tool", "/shop.OperatorService/Open").0);
     // Kept in the audit log, and everybody's right all the same.
     assert!(decide(&generous, "ann", &[], "workflow-worker", "/goclaw.v1.ScheduleService/CreateSchedule").0);

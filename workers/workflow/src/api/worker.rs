@@ -1,7 +1,8 @@
 //! `goclaw.v1.WorkerService`: programs anywhere that take tasks of type `function` from queues.
 //!
 //! Checks what comes and puts it into the words of [`Functions`], where queues and leases are. A lease names the attempt;
-//! whoever has it may answer. `proto/goclaw/v1/worker.proto` is the contract.
+//! whoever has it may answer. `proto/goclaw/v1/worker.proto` is the contract. Queues hold the tasks of all owners, so every
+//! policy asks for the role `backend`.
 //!
 //! | what | status, reason |
 //! |---|---|
