@@ -1,6 +1,8 @@
 """Who may do what with the workflow engine, and what it lets be read of those who did."""
 
+import http.client
 import pathlib
+import urllib.request
 
 import grpc
 import pytest
@@ -11,6 +13,7 @@ from stubs import goclaw
 from workflows import FAILED, ended, pb, rpc, status, submit, task
 
 admin, admin_rpc = goclaw("admin")
+operator, operator_rpc = goclaw("operator")
 
 pytestmark = pytest.mark.secure("in the clear form nobody is asked who they are")
 
@@ -65,6 +68,9 @@ def test_a_caller_does_not_administer_the_engine_and_an_admin_does(caller, chann
     for method, request in calls:
         with refused(DENIED):
             getattr(admin_rpc.AdminServiceStub(caller), method)(request, timeout=5)
+    with refused(DENIED):
+        operator_rpc.OperatorServiceStub(caller).ListLanes(operator.ListLanesRequest(), timeout=5)
+    operator_rpc.OperatorServiceStub(channel).ListLanes(operator.ListLanesRequest(), timeout=5)
     assert admin_rpc.AdminServiceStub(channel).GetEngineStatus(admin.GetEngineStatusRequest(), timeout=5)
 
 
@@ -96,6 +102,10 @@ def test_http_asks_for_credentials_as_grpc_does(engine, workflows):
     assert engine.request("GET", "/api/v1/admin/status", **bearer("me", "caller"))[0] == 403
     assert engine.request("GET", "/api/v1/admin/status")[0] == 200
     assert engine.fetch(engine.http, "GET", "/health", authorization=None)[0] == 200
+    for port in (engine.http, engine.figures):
+        # The connection ends, or what comes is an alert of TLS.
+        with pytest.raises((OSError, http.client.HTTPException)):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
 
 
 def test_credentials_are_kept_nowhere(engine, workflows):
