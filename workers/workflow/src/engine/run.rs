@@ -12,7 +12,7 @@ use std::{
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::mpsc;
 use workflow_machine::{Input, Millis, Refusal, TaskDetail, Workflow, WorkflowId};
-use workflow_store::{Committer, Store, Write};
+use workflow_store::{Committer, Space, Store, Write};
 
 use super::{
     CONFIG, RETENTION_HOURS, Reach, Settings, Shared, StartError,
@@ -297,6 +297,14 @@ impl Loop {
         let Reported { attempt, report, answer } = reported;
         let mut turn = Turn::default();
         let (task, epoch) = (attempt.task.clone(), attempt.epoch);
+        if matches!(report, Report::Log { .. } | Report::Progress { .. }) && self.store.space() == Space::Full
+        {
+            // What waits for a full disk fills the committer's queue, and who waits for room in it is the loop.
+            if let Some(answer) = answer {
+                let _ = answer.send(Err(Untaken::Closed));
+            }
+            return;
+        }
         let input = match report {
             Report::Completed { result } => Input::Completed { task, epoch, result },
             Report::Failed { error } => Input::Failed { task, epoch, error },

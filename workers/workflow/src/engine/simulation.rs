@@ -11,6 +11,7 @@
 #[path = "../../machine/tests/simulation/checker.rs"]
 mod checker;
 mod disk;
+mod full_disk;
 mod histories;
 mod people;
 mod process;
@@ -25,14 +26,13 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Some seconds of an unoptimized build.
-const SCHEDULES: u64 = 250;
+const SCHEDULES: u64 = 150;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|value| value.parse().unwrap())
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a failure names its seed")]
 fn every_schedule_keeps_every_promise() {
     let seeds = match number("WORKFLOW_SEED") {
         Some(seed) => seed..seed + 1,

@@ -1,6 +1,9 @@
 //! A disk that outlives the process, and on which a write fails when the schedule says so.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use workflow_store::{
@@ -15,6 +18,7 @@ pub(super) struct Disk {
     fault: Mutex<Option<Fault>>,
     /// Why the store did not take a commit.
     refused: Mutex<Option<String>>,
+    full: AtomicBool,
 }
 
 /// Writes fail from some moment on, as they do for a process that died.
@@ -27,6 +31,11 @@ pub(super) struct Fault {
 }
 
 impl Disk {
+    /// Has no room for anything, or has again.
+    pub(super) fn fill(&self, full: bool) {
+        self.full.store(full, Relaxed);
+    }
+
     pub(super) fn break_down(&self, fault: Fault) {
         *self.fault.lock().unwrap() = Some(fault);
     }
@@ -55,6 +64,9 @@ macro_rules! forward {
 
 impl Store for Disk {
     fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
+        if self.full.load(Relaxed) {
+            return Err(StoreError::Full { path: "data".into(), free_bytes: 0, reserve_bytes: 1 });
+        }
         let mut fault = self.fault.lock().unwrap();
         let Some(fault) = fault.as_mut() else {
             let refused = |error: &StoreError| *self.refused.lock().unwrap() = Some(error.to_string());
@@ -69,6 +81,10 @@ impl Store for Disk {
         }
         let source = std::io::Error::other("as the schedule wants");
         Err(StoreError::Io { what: "syncing", path: "journal".into(), source })
+    }
+
+    fn space(&self) -> Space {
+        if self.full.load(Relaxed) { Space::Full } else { Space::Ample }
     }
 
     fn live(&self) -> Result<Vec<Summary>, StoreError> {
@@ -90,7 +106,6 @@ impl Store for Disk {
         schedules() -> Result<Vec<(String, Bytes)>, StoreError>;
         fired(schedule: &str, limit: usize) -> Result<Vec<Fired>, StoreError>;
         settings() -> Result<Vec<(String, Bytes)>, StoreError>;
-        space() -> Space;
         disk_bytes() -> u64;
     }
 }
