@@ -14,5 +14,6 @@ mod saga;
 mod scene;
 mod schedule;
 mod signal;
+mod slow;
 mod watch;
 mod workflow;

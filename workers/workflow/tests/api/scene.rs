@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -18,10 +19,9 @@ use switchboard_proto::{
 };
 use switchboard_testkit::eventually;
 use tokio::{net::TcpListener, runtime::Handle};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
     Status,
-    transport::{Channel, Endpoint, Server},
+    transport::{Channel, Endpoint, Server, server::TcpIncoming},
 };
 use workflow_machine::{Request, SignalKind, TaskError};
 use workflow_store::{MemoryStore, Store};
@@ -96,6 +96,7 @@ impl Executor for Script {
 pub(crate) struct Scene {
     pub(crate) engine: Engine,
     pub(crate) channel: Channel,
+    addr: SocketAddr,
     reports: Reports,
     held: Held,
 }
@@ -116,9 +117,19 @@ impl Scene {
         let addr = listener.local_addr().unwrap();
         let api = Api::start(engine.clone(), settings).await.unwrap();
         let server = Server::builder().add_routes(Services::new(api).routes());
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        // As the process does: else windows that are small open every 40 ms.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        tokio::spawn(server.serve_with_incoming(incoming));
         let channel = Endpoint::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap();
-        Self { engine, channel, reports, held }
+        Self { engine, channel, addr, reports, held }
+    }
+
+    /// A connection of its own, which takes `window` bytes of a stream that nobody reads.
+    pub(crate) async fn another_channel(&self, window: u32) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.addr)).unwrap();
+        let endpoint =
+            endpoint.initial_stream_window_size(window).initial_connection_window_size(64 * window);
+        endpoint.connect().await.unwrap()
     }
 
     pub(crate) fn workflows(&self) -> WorkflowServiceClient<Channel> {

@@ -6,6 +6,7 @@ mod cancel;
 mod dag;
 mod idempotency;
 mod lanes;
+mod logs;
 mod restart;
 mod retention;
 mod scale;

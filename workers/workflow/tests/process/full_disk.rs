@@ -50,7 +50,6 @@ async fn status(client: &WorkflowServiceClient<Channel>, id: &str) -> WorkflowSt
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stderr, reason = "a test that does nothing says why")]
 async fn a_full_disk_takes_nothing_new_shows_what_is_there_and_goes_on_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("data")).unwrap();
