@@ -34,7 +34,7 @@ pub mod worker;
 pub mod workflow;
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -52,6 +52,7 @@ use workflow_machine::WorkflowId;
 
 use crate::{
     engine::{Engine, EngineError, Reach, wall},
+    executor::functions::Functions,
     spec,
 };
 use lane_rates::LaneRates;
@@ -124,6 +125,7 @@ struct Shared {
     started_ms: u64,
     lane_rates: LaneRates,
     streams: Arc<Places>,
+    workers: OnceLock<Functions>,
 }
 
 impl Api {
@@ -139,11 +141,24 @@ impl Api {
             started_ms: wall(),
             lane_rates: LaneRates::default(),
             streams: Arc::default(),
+            workers: OnceLock::new(),
         };
         let engine = engine.within(Reach::Nothing);
         let api = Self { engine, principal: Arc::default(), shared: Arc::new(shared) };
         tokio::spawn(admin::sample_lanes(api.clone()));
         Ok(api)
+    }
+
+    /// Has it say which external workers have which tasks. The first ones count.
+    #[must_use]
+    pub fn with_workers(self, workers: Functions) -> Self {
+        let _ = self.shared.workers.set(workers);
+        self
+    }
+
+    /// Who knows which external worker has a task.
+    pub(crate) fn workers(&self) -> Option<&Functions> {
+        self.shared.workers.get()
     }
 
     /// The same for who calls: with the workflows that it may see and steer.

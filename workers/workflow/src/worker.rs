@@ -126,7 +126,7 @@ impl Worker {
             Ok::<_, Error>((engine, executors))
         });
         let (engine, executors) = started.await.map_err(|_| Error::GivenUp)??;
-        let api = Api::start(engine.clone(), api).await?;
+        let api = Api::start(engine.clone(), api).await?.with_workers(executors.functions().clone());
         Ok(Self { engine, executors, api, rights, http: Arc::default() })
     }
 

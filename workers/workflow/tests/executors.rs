@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use switchboard_backend::{Backend, Mode, PolicySettings, RegistryConfig, Rights, Running};
 use switchboard_proto::goclaw::v1::worker_service_client::WorkerServiceClient;
-use switchboard_proto::goclaw::v1::{CompleteRequest, FailRequest, PollTasksRequest, PolledTask};
+use switchboard_proto::goclaw::v1::workflow_service_server::WorkflowService;
+use switchboard_proto::goclaw::v1::{
+    CompleteRequest, FailRequest, GetWorkflowStatusRequest, PollTasksRequest, PolledTask,
+};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
-use tonic::{Code, Streaming};
+use tonic::{Code, Request, Streaming};
 use workflow_machine::{
     Call, CallKind, Child, Function, Input, RetryPolicy, Spec, Status, TaskSpec, Work, Workflow, WorkflowId,
 };
 use workflow_store::MemoryStore;
-use workflow_worker::api::worker;
+use workflow_worker::api::{self, Api, worker};
 use workflow_worker::attempt::Reports;
 use workflow_worker::engine::{Engine, Settings, Submitted};
 use workflow_worker::executor::{self, Calls, Executors};
@@ -55,7 +58,7 @@ fn journey() -> Spec {
     Spec { name: "journey".to_owned(), tasks, ..Spec::default() }
 }
 
-async fn start(router: &str, rights: Option<Rights>) -> (Engine, WorkerServiceClient<Channel>) {
+async fn start(router: &str, rights: Option<Rights>) -> (Engine, WorkerServiceClient<Channel>, Api) {
     let (reports, inbox) = Reports::channel();
     let calls = Calls::through(router, switchboard_client::Config::default()).unwrap();
     let calls = match rights {
@@ -64,7 +67,8 @@ async fn start(router: &str, rights: Option<Rights>) -> (Engine, WorkerServiceCl
     };
     let settings = executor::Settings::default();
     let executors = Executors::new(settings, calls, reports, Handle::current()).unwrap();
-    let service = worker::service(executors.functions().clone());
+    let functions = executors.functions().clone();
+    let service = worker::service(functions.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(
@@ -73,7 +77,8 @@ async fn start(router: &str, rights: Option<Rights>) -> (Engine, WorkerServiceCl
     let store = Arc::new(MemoryStore::default());
     let start = move || Engine::start(store, Settings::default(), Arc::new(executors), inbox);
     let engine = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
-    (engine, WorkerServiceClient::connect(address).await.unwrap())
+    let api = Api::start(engine.clone(), api::Settings::default()).await.unwrap().with_workers(functions);
+    (engine, WorkerServiceClient::connect(address).await.unwrap(), api)
 }
 
 const NOWHERE: &str = "127.0.0.1:1";
@@ -102,7 +107,7 @@ async fn status(engine: &Engine, id: &WorkflowId, wanted: Status) {
 #[tokio::test]
 async fn workflow_goes_through_a_worker_of_the_mesh_and_one_that_pulls() {
     let itinerary = itinerary().await;
-    let (engine, mut client) = start(&itinerary.addr().to_string(), None).await;
+    let (engine, mut client, api) = start(&itinerary.addr().to_string(), None).await;
     let poll = PollTasksRequest {
         worker_id: "painter".to_owned(),
         queues: vec!["images".to_owned()],
@@ -112,7 +117,13 @@ async fn workflow_goes_through_a_worker_of_the_mesh_and_one_that_pulls() {
     let taken = engine.submit(vec![Submission { id: None, spec: journey() }], false, None).await.unwrap();
     let [Ok(Submitted { id, .. })] = &taken[..] else { panic!("{taken:?}") };
 
+    let holder = async || {
+        let request = GetWorkflowStatusRequest { workflow_id: id.to_string(), include_input: false };
+        let status = api.get_workflow_status(Request::new(request)).await.unwrap().into_inner();
+        status.tasks[1].worker_id.clone()
+    };
     let first = next(&mut tasks).await;
+    assert_eq!(holder().await, "painter");
     assert_eq!((first.workflow_name.as_str(), first.attempt), ("journey", 1));
     assert_eq!(first.metadata["size"], "large");
     let input: serde_json::Value = serde_json::from_slice(&first.input_json).unwrap();
@@ -135,6 +146,7 @@ async fn workflow_goes_through_a_worker_of_the_mesh_and_one_that_pulls() {
     };
     client.complete(complete.clone()).await.unwrap();
     status(&engine, id, Status::Completed).await;
+    assert_eq!(holder().await, "", "nobody has it any more");
     client.complete(complete).await.unwrap();
     let result = engine.read(id, |workflow| workflow.task("picture").map(|task| task.result.clone())).await;
     assert_eq!(result.unwrap().unwrap(), br#""a.png""#[..]);
@@ -142,7 +154,7 @@ async fn workflow_goes_through_a_worker_of_the_mesh_and_one_that_pulls() {
 
 #[tokio::test]
 async fn failure_without_another_attempt_says_so() {
-    let (engine, mut client) = start(NOWHERE, None).await;
+    let (engine, mut client, _) = start(NOWHERE, None).await;
     let mut spec = journey();
     let mut picture = spec.tasks.remove(1);
     picture.dependencies.clear();
@@ -185,7 +197,7 @@ async fn policy(directory: &tempfile::TempDir, rights: &Rights) -> Running {
 async fn the_engine_calls_for_nobody_what_he_may_not_call_himself() {
     let itinerary = itinerary().await;
     let rights = Rights::default();
-    let (engine, _client) = start(&itinerary.addr().to_string(), Some(rights.clone())).await;
+    let (engine, _client, _) = start(&itinerary.addr().to_string(), Some(rights.clone())).await;
     let mut plan = journey();
     plan.tasks.truncate(1);
     plan.tasks[0].retry = Some(Box::new(RetryPolicy { max_attempts: 5, ..RetryPolicy::default() }));

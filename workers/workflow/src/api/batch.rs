@@ -240,7 +240,7 @@ impl BatchService for Api {
         let (mut results, mut bytes, mut next) = (Vec::new(), 0, None);
         for (index, id) in ids.iter().enumerate().skip(begin) {
             let found = api.workflow(id, "workflow_ids").await;
-            let entry = match found.map(|workflow| shown::workflow(&workflow, false)) {
+            let entry = match found.map(|workflow| shown::workflow(&workflow, false, self.workers())) {
                 Ok(status) => WorkflowStatusResult {
                     workflow_id: id.clone(),
                     found: true,

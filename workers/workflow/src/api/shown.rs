@@ -11,6 +11,8 @@ use workflow_machine::{
 };
 use workflow_store::Summary;
 
+use crate::{attempt::AttemptId, executor::functions::Functions};
+
 /// Results that an answer holds: what its message may have, less what else is in it.
 const MAX_RESULT_BYTES: usize = (4 << 20) - (16 << 10);
 
@@ -112,8 +114,12 @@ pub(super) fn progress_of(workflow: &Workflow) -> i32 {
     progress(ended, workflow.spec().tasks.len())
 }
 
-/// Everything that is to be said of a workflow.
-pub(super) fn workflow(workflow: &Workflow, include_input: bool) -> GetWorkflowStatusResponse {
+/// Everything that is to be said of a workflow; `workers` knows who has a task.
+pub(super) fn workflow(
+    workflow: &Workflow,
+    include_input: bool,
+    workers: Option<&Functions>,
+) -> GetWorkflowStatusResponse {
     let spec = workflow.spec();
     let tasks = spec.tasks.iter().zip(workflow.tasks());
     let parent = spec.parent.as_ref();
@@ -121,7 +127,7 @@ pub(super) fn workflow(workflow: &Workflow, include_input: bool) -> GetWorkflowS
         workflow_id: workflow.id().to_string(),
         name: spec.name.clone(),
         status: status(workflow.status()).into(),
-        tasks: tasks.map(|(spec, (_, view))| task(workflow, spec, &view)).collect(),
+        tasks: tasks.map(|(spec, (_, view))| task(workflow, spec, &view, workers)).collect(),
         created_at: some_time(workflow.created_at()),
         updated_at: some_time(workflow.updated_at()),
         error: None,
@@ -145,7 +151,12 @@ pub(super) fn workflow(workflow: &Workflow, include_input: bool) -> GetWorkflowS
     }
 }
 
-fn task(workflow: &Workflow, spec: &TaskSpec, view: &TaskView<'_>) -> TaskStatusDetail {
+fn task(
+    workflow: &Workflow,
+    spec: &TaskSpec,
+    view: &TaskView<'_>,
+    workers: Option<&Functions>,
+) -> TaskStatusDetail {
     let (kind, target, operation) = work(spec.work.as_ref());
     let lane = [spec.lane.as_str(), workflow.spec().lane.as_str(), DEFAULT_LANE];
     let completed = match view.items {
@@ -177,10 +188,18 @@ fn task(workflow: &Workflow, spec: &TaskSpec, view: &TaskView<'_>) -> TaskStatus
         items_completed: number(completed),
         result_bytes: view.result.len() as i64,
         error_code: view.error.map(|error| error.code.clone()).unwrap_or_default(),
-        // Who holds an attempt is the executor's affair.
-        worker_id: String::new(),
+        worker_id: workers.and_then(|workers| worker(workers, workflow, spec, view)).unwrap_or_default(),
         progress_message: view.message.to_owned(),
     }
+}
+
+/// The external worker that has a task.
+fn worker(workers: &Functions, workflow: &Workflow, spec: &TaskSpec, view: &TaskView<'_>) -> Option<String> {
+    if !matches!(spec.work, Some(Work::Function(_))) || view.status() != Status::Running {
+        return None;
+    }
+    let attempt = AttemptId { workflow: workflow.id().clone(), task: spec.id.clone(), epoch: view.epoch };
+    workers.worker(&attempt)
 }
 
 /// Type, target and operation, in the words of a request.

@@ -201,7 +201,7 @@ impl WorkflowService for Api {
         let api = self.for_caller(&request);
         let request = request.into_inner();
         let workflow = api.workflow(&request.workflow_id, "workflow_id").await?;
-        Ok(Response::new(shown::workflow(&workflow, request.include_input)))
+        Ok(Response::new(shown::workflow(&workflow, request.include_input, self.workers())))
     }
 
     async fn cancel_workflow(

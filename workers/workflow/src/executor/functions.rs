@@ -255,6 +255,11 @@ impl Functions {
         self.shared.table().knows(id)
     }
 
+    /// The worker that has this attempt; `None` if it waits, or is not known.
+    pub fn worker(&self, id: &AttemptId) -> Option<String> {
+        self.shared.table().worker(id).map(str::to_owned)
+    }
+
     /// What the queues hold, by name.
     pub fn stats(&self) -> Vec<QueueStats> {
         self.shared.table().stats()

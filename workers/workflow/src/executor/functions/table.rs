@@ -236,6 +236,11 @@ impl Table {
         self.ends.first_key_value().map(|((at, _), _)| *at)
     }
 
+    /// The worker that has an attempt.
+    pub(super) fn worker(&self, id: &AttemptId) -> Option<&str> {
+        Some(&self.attempts.get(id)?.lease.as_ref()?.worker)
+    }
+
     pub(super) fn knows(&self, id: &AttemptId) -> bool {
         self.attempts.contains_key(id)
     }
