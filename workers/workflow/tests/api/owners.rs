@@ -11,9 +11,10 @@ use switchboard_proto::{
     goclaw::v1::{
         CreateScheduleRequest, GetScheduleRequest, GetWorkflowStatusRequest, ListSagasRequest,
         ListSchedulesRequest, ListWorkflowsRequest, ListWorkflowsResponse, PaginationRequest, ScheduleSpec,
-        SubmitWorkflowRequest, TaskDefinition, WatchWorkflowRequest, WorkflowFilter,
-        saga_service_client::SagaServiceClient, schedule_service_client::ScheduleServiceClient,
-        streaming_service_client::StreamingServiceClient, workflow_service_client::WorkflowServiceClient,
+        SubmitWorkflowRequest, TaskDefinition, UpdateConfigRequest, WatchWorkflowRequest, WorkflowFilter,
+        admin_service_client::AdminServiceClient, saga_service_client::SagaServiceClient,
+        schedule_service_client::ScheduleServiceClient, streaming_service_client::StreamingServiceClient,
+        workflow_service_client::WorkflowServiceClient,
     },
     rpc,
 };
@@ -336,6 +337,10 @@ async fn one_principals_streams_leave_room_for_those_of_others() {
     for _ in 0..2 {
         open.push(watch("eve", &of_eve).await.unwrap());
     }
+    let more = [("streaming.max_streams_per_principal".to_owned(), "3".to_owned())];
+    let more = UpdateConfigRequest { config_updates: more.into(), ..UpdateConfigRequest::default() };
+    AdminServiceClient::new(locked.channel.clone()).update_config(by("ann", more)).await.unwrap();
+    assert!(watch("ben", &of_ben).await.unwrap_err().message().contains("4 streams are open"));
     let all = watch("ann", &of_ben).await.unwrap_err();
     assert_eq!((reason(&all).0.as_str(), all.message().contains('4')), ("TOO_MANY_STREAMS", true), "{all}");
     open.remove(0);

@@ -14,11 +14,13 @@ use crate::{
 const MAX_RETENTION_HOURS: u64 = 87_600;
 
 /// The settings, besides `lane.<name>.workers|capacity|rate`.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 8] = [
     "batch.max_size",
     RETENTION_HOURS,
     "limits.max_tasks",
     "streaming.heartbeat_ms",
+    "streaming.max_streams",
+    "streaming.max_streams_per_principal",
     "streaming.slow_consumer_grace_ms",
     "timeouts.call_ms",
 ];
@@ -43,6 +45,10 @@ fn set(settings: &mut Settings, name: &str, value: &str) -> Result<(), String> {
         }
         "streaming.heartbeat_ms" => {
             settings.heartbeat = Duration::from_millis(whole(value, 100..=15_000)?);
+        }
+        "streaming.max_streams" => settings.max_streams = whole(value, 1..=1_000_000)? as usize,
+        "streaming.max_streams_per_principal" => {
+            settings.max_streams_per_principal = whole(value, 1..=1_000_000)? as usize;
         }
         "streaming.slow_consumer_grace_ms" => {
             settings.slow_consumer_grace = Duration::from_millis(whole(value, 100..=60_000)?);
