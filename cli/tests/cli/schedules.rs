@@ -10,7 +10,7 @@ use switchboard_proto::rpc;
 use switchboard_testkit::engine::Engine;
 use tonic::{Code, Status};
 
-use crate::process::{Finished, run, run_with_input};
+use crate::process::{Dev, Finished, run, run_with_input};
 
 const TRIP: &str = "\
 name: trip
@@ -237,6 +237,39 @@ fn a_schedule_is_shown_paused_resumed_triggered_and_deleted() {
         assert_eq!(json["schedule_id"], "hourly", "{args:?}");
         engine.schedules.lock().unwrap().clear();
     }
+}
+
+#[test]
+fn a_real_engine_takes_runs_and_forgets_a_schedule() {
+    let dev = Dev::start(&["--backends", "echo,workflow"]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("greet.yaml");
+    std::fs::write(&file, "name: greet\ntasks:\n  - {id: a, target: echo-agent, input: hello}\n").unwrap();
+    let file = file.to_str().unwrap();
+    let schedule = |args: &[&str]| dev.run(&[&["workflow", "schedule"], args].concat());
+    let made =
+        schedule(&["create", file, "--cron", "@yearly", "--zone", "Europe/Rome", "--id", "greet"]).output();
+    assert!(
+        made.starts_with("schedule greet runs next in ") && made.contains("-12-31 23:00:00 UTC"),
+        "{made}"
+    );
+    schedule(&["create", file, "--every", "1h", "--id", "greet"]).failure(6);
+    let wrong = ["create", file, "--cron", "0 0 30 2 *", "--zone", "Europe/Roma"];
+    let said = schedule(&wrong).failure(65);
+    assert!(said.contains("--zone: "), "{said}");
+    let said = schedule(&["create", file, "--cron", "0 0 30 2 *"]).failure(65);
+    assert!(said.contains("--cron: "), "{said}");
+    let run = schedule(&["trigger", "greet"]).output();
+    let watched = dev.run(&["workflow", "watch", run.trim()]).output();
+    assert!(watched.contains("COMPLETED"), "{watched}");
+    let runs = dev.run(&["workflow", "list", "--attribute", "schedule=greet"]).output();
+    assert!(runs.contains(run.trim()), "{runs}");
+    let shown = schedule(&["show", "greet"]).output();
+    assert!(shown.contains("\nruns: 1, and 0 left out\n") && shown.contains(run.trim()), "{shown}");
+    assert_eq!(schedule(&["pause", "greet"]).output(), "schedule greet is paused\n");
+    assert!(schedule(&["list"]).output().contains("paused"));
+    schedule(&["delete", "greet"]).output();
+    schedule(&["show", "greet"]).failure(5);
 }
 
 #[test]

@@ -105,6 +105,7 @@ pub(super) fn text(schedule: &Schedule, clock: &Clock) -> String {
     say("last run", last.map_or("-".to_owned(), |last| words::plain(&last)));
     say("runs", format!("{}, and {} left out", schedule.runs_total, schedule.skipped_total));
     say("created", time(&schedule.created_at).unwrap_or_default());
+    say("owner", words::plain(&schedule.owner));
     text
 }
 
@@ -146,6 +147,7 @@ pub(super) fn json(schedule: &Schedule) -> Value {
         "last_workflow_id": schedule.last_workflow_id,
         "runs_total": schedule.runs_total,
         "skipped_total": schedule.skipped_total,
+        "owner": schedule.owner,
     })
 }
 
