@@ -17,10 +17,10 @@ use driver::Driver;
 use std::io::{self, Write};
 
 /// Runs one load and prints its figures as one line of JSON, or holds connections and streams until stdin ends.
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let driver = Driver::new(&args)?;
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let driver = Driver::new(args)?;
     if args.holds() {
-        return driver.hold(&args);
+        return driver.hold(args);
     }
     let report = driver.run()?;
     let mut out = io::stdout();

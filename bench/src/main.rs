@@ -28,7 +28,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Load(load::Args),
+    Load(Box<load::Args>),
     Backend(backend::Args),
     Proxy(proxy::Args),
     Run(run::Args),
@@ -40,7 +40,7 @@ enum Command {
 #[expect(clippy::print_stderr, reason = "errors are for the terminal")]
 fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Command::Load(args) => load::run(args),
+        Command::Load(args) => load::run(&args),
         Command::Backend(args) => backend::run(args),
         Command::Proxy(args) => proxy::run(args),
         Command::Run(args) => run::run(args),
