@@ -82,6 +82,8 @@ def test_the_engine_asks_at_its_own_port_too(engine, connect):
         with pytest.raises(grpc.RpcError) as caught:
             stub.ListWorkflows(pb.ListWorkflowsRequest(), timeout=5, metadata=metadata)
         assert caught.value.code() == UNAUTHENTICATED, caught.value
+    refusals = [line for line in engine.log.read_text().splitlines() if "refused" in line and 'stage="auth"' in line]
+    assert refusals and all("source=127.0.0.1" in line for line in refusals), refusals
     forged = security.stranger("token", "--sub", "me", "--role", "admin")
     with pytest.raises(grpc.RpcError) as caught:
         rpc.WorkflowServiceStub(connect(port, identity=None, token=forged)).ListWorkflows(pb.ListWorkflowsRequest(), timeout=5)
