@@ -91,6 +91,12 @@ fn workflows_are_listed_by_status_name_and_label() {
             let page = scene.page(&format!("/ui?{query}"), 200).await;
             assert!(page.contains(shown.as_str()) && !page.contains(hidden.as_str()), "{query}: {page}");
         }
+        // Why one failed stands in the list.
+        let doomed = json!({ "name": "doomed", "steps": [{ "id": "a", "should_fail": true }] });
+        let doomed = scene.post("/api/v1/sagas", doomed).await.is(201).at("/saga_id").clone();
+        let events = format!("/api/v1/workflows/{}/events", doomed.as_str().unwrap());
+        scene.request(Method::GET, &events).send().await.unwrap().text().await.unwrap();
+        assert!(scene.page("/ui?status=failed", 200).await.contains("<span class=\"more why\">"));
         assert!(scene.page("/ui?name=none", 200).await.contains("No workflow matches"));
         assert!(scene.page("/ui?label=none", 200).await.contains("write name=value"));
         // A page of which nobody gave us the token.
@@ -166,7 +172,7 @@ fn items_have_pages_of_their_own() {
 }
 
 #[test]
-fn ten_thousand_tasks_are_folded() {
+fn a_thousand_tasks_are_folded() {
     test(async {
         let scene = Scene::start().await;
         let tasks: Vec<_> = (0..1_000)

@@ -16,10 +16,12 @@ use super::{
     state::State,
     time,
 };
-use crate::http::answer::LIST;
+use crate::{api::status::cut, http::answer::LIST};
 
 /// Lines of a page.
 const PAGE: i32 = 50;
+/// How much a line says of why a workflow failed, in characters: its own page says all.
+const MAX_WHY: usize = 160;
 /// How often the list is fetched anew.
 const EVERY_MS: u32 = 2_000;
 
@@ -188,7 +190,9 @@ fn row(workflow: &WorkflowSummary, owners: bool) -> Element {
         let url = Url::ui(&[]).with("label", &format!("{name}={value}"));
         link(&url, format!("{name}={value}")).class("label")
     });
-    let what = element("div").child(name).child(text("span", id).class("id")).children(labels);
+    let why = (!workflow.error_message.is_empty())
+        .then(|| text("span", cut(&workflow.error_message, MAX_WHY)).class("more why"));
+    let what = element("div").child(name).child(text("span", id).class("id")).children(why).children(labels);
     let ended = workflow.finished_at.as_ref().filter(|_| state.is_terminal());
     let begun = workflow.started_at.as_ref().or(ended.and(workflow.created_at.as_ref()));
     element("tr")
