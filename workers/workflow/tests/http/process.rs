@@ -102,8 +102,14 @@ fn a_signal_ends_http_and_grpc_together_and_fails_no_call() {
             }
             calls
         });
-        let scraped = client.get(format!("http://127.0.0.1:{metrics}/metrics")).send().await.unwrap();
-        let text = scraped.text().await.unwrap();
+        // Both were taken.
+        let submitted = "switchboard_backend_calls_total{method=\"/goclaw.v1.WorkflowService/SubmitWorkflow\",code=\"0\"} 2";
+        let scraped = async || {
+            let answer = client.get(format!("http://127.0.0.1:{metrics}/metrics")).send().await.unwrap();
+            let text = answer.text().await.unwrap();
+            if text.contains(submitted) { Ok(text) } else { Err(text) }
+        };
+        let text = eventually(PATIENCE, scraped).await.unwrap();
         for family in [
             "workflow_engine_live_workflows",
             "workflow_executor_in_flight",
@@ -112,7 +118,6 @@ fn a_signal_ends_http_and_grpc_together_and_fails_no_call() {
             "workflow_store_disk_bytes",
             "workflow_http_connections",
             "workflow_http_requests_total{route=\"/ready\",method=\"GET\",status=\"200\"}",
-            "switchboard_backend_calls_total{method=\"/goclaw.v1.WorkflowService/SubmitWorkflow\",code=\"0\"}",
         ] {
             assert!(text.contains(family), "{family} in {text}");
         }
