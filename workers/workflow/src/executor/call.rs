@@ -135,10 +135,12 @@ impl Calls {
         tracing::warn!(target: "audit", principal = owner, workflow, task, target, path, why, "a task is not made: its owner may not");
         let words = match owner {
             "" => format!(
-                "{target} is not called: nobody is known to have submitted the workflow, and the policy has rules for                  whom it knows; submit it again with credentials"
+                "{target} is not called: nobody is known to have submitted the workflow, and the policy has rules for \
+                 whom it knows; submit it again with credentials"
             ),
             _ => format!(
-                "{owner}, who submitted the workflow, may not call {target}: {}; ask whoever keeps the policy of the                  engine for a rule that allows it {path}",
+                "{owner}, who submitted the workflow, may not call {target}: {}; ask whoever keeps the policy of the \
+                 engine for a rule that allows it {path}",
                 reason.sentence()
             ),
         };
