@@ -47,7 +47,7 @@ fn the_engine_takes_the_commands_of_the_readme() {
     let [lines] = blocks.as_slice() else { panic!("{blocks:?}") };
     let dev = Dev::start(&[]);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let [run, list, status] = lines.as_slice() else { panic!("{lines:?}") };
+    let [run, list, schedule, status] = lines.as_slice() else { panic!("{lines:?}") };
     let said = |line: &str| {
         let endpoint = format!("export SWITCHBOARD_ENDPOINT=http://{}", dev.address("grpc"));
         let done = shell(&root, &format!("{endpoint}; {line}"));
@@ -57,5 +57,6 @@ fn the_engine_takes_the_commands_of_the_readme() {
     let ran = said(run);
     assert!(ran.contains("workflow COMPLETED") && ran.contains("announce: Echo: "), "{ran}");
     assert!(said(list).contains("itinerary  COMPLETED  3/3"));
+    assert!(said(schedule).contains("morning-weather"));
     assert!(said(status).contains("completed"), "{}", said(status));
 }
