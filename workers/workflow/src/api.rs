@@ -110,7 +110,7 @@ impl Default for Settings {
 
 /// What every service works with. Cheap to clone.
 ///
-/// Before it is told who calls ([`Api::for_caller`]) it reaches nobody's workflows.
+/// Before it is told who calls (`Api::for_caller`) it reaches nobody's workflows.
 #[derive(Clone)]
 pub struct Api {
     pub(crate) engine: Engine,
