@@ -94,8 +94,9 @@ impl Loop {
             Ok(None) => self.take(turn, submissions, atomic, key),
             Err(error) => Err(error),
         };
-        if let Err(EngineError::Failed) = &outcome {
-            // Nobody will make anything durable any more.
+        if let Err(error) = &outcome
+            && rests_on_nothing(error)
+        {
             let _ = reply.send(outcome);
             return;
         }
@@ -297,6 +298,13 @@ impl Loop {
         set_function_lane(&mut spec);
         Workflow::submit(id, spec, self.now).map_err(EngineError::Invalid)
     }
+}
+
+/// Whether a refusal says nothing of what may not be durable yet. On a full disk others wait for room, and on one that
+/// failed for ever: such a refusal does not wait with them.
+fn rests_on_nothing(error: &EngineError) -> bool {
+    use EngineError::{DiskFull, Failed, Overloaded, Paused};
+    matches!(error, Failed | Paused | DiskFull | Overloaded { .. })
 }
 
 /// Adds what is wrong with an item of a batch, so that every bad item is named: by all that is wrong with it while there is
