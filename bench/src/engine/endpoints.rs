@@ -44,7 +44,11 @@ pub(super) fn measure(lab: &Lab, table: &mut Table) -> Result<()> {
         workflow_ids: live[..MANY].to_vec(),
         pagination: page(MANY as i32),
     };
-    calls.of("BatchService/GetWorkflowStatuses", &[statuses])?;
+    calls.called(
+        "BatchService/GetWorkflowStatuses of 100",
+        "BatchService/GetWorkflowStatuses",
+        &[statuses],
+    )?;
     let results = |id: &String| wire::GetTaskResultsRequest {
         workflow_id: id.clone(),
         task_ids: ["fetch", "plan", "say"].map(str::to_owned).to_vec(),

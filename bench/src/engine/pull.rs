@@ -36,7 +36,7 @@ pub(super) fn measure(lab: &Lab, table: &mut Table) -> Result<()> {
     engine.stop();
     // Those of the submissions, which came before.
     let events = events - 2.0 * workflows as f64;
-    table.row("  events of them", events / took.as_secs_f64(), "per s", Target::AtLeast(30_000.0));
+    table.row("  events of them", events / took.as_secs_f64(), "per s", Target::None);
 
     let mut engine = lab.engine("dispatch")?;
     let times = if lab.quick { 300 } else { 2_000 };

@@ -24,7 +24,12 @@ pub(super) fn measure(lab: &Lab, table: &mut Table) -> Result<()> {
     table.row("  p50", load.p50_us as f64 / 1000.0, "ms", Target::None);
     table.row("  p99", load.p99_us as f64 / 1000.0, "ms", Target::AtMost(25.0));
     table.row("  p99.9", load.p999_us as f64 / 1000.0, "ms", Target::None);
-    table.row("memory per live workflow, payload included", each, "KiB", Target::AtMost(4.0));
+    table.row(
+        "resident memory per live workflow, with its payload and the store's write buffers",
+        each,
+        "KiB",
+        Target::AtMost(4.0),
+    );
 
     let mut engine = lab.engine("batch")?;
     // 100,000 and more: the engine holds 200,000 that live.

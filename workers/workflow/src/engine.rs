@@ -231,6 +231,8 @@ impl Engine {
             settings,
         );
         engine.restore()?;
+        // Whoever looks before anything happens sees what was restored.
+        engine.show();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let retention = Retention::new(clock, &commands, store.clone(), shared.clone());
         let thread = thread::Builder::new().name("engine".to_owned()).spawn(move || {

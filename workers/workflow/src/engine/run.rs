@@ -376,7 +376,7 @@ impl Loop {
         self.keys.let_go(durable);
     }
 
-    fn show(&mut self) {
+    pub(super) fn show(&mut self) {
         let counted = std::mem::take(&mut self.counted);
         let shared = &self.shared;
         let gauges = [

@@ -1,6 +1,7 @@
 //! What was going on when the process ended goes on.
 
 use crate::support::*;
+use std::sync::atomic::Ordering::Relaxed;
 use workflow_machine::{Input, Sleep, Spec, Status, TaskError, Work, Workflow};
 use workflow_worker::engine::{EngineError, LaneSettings};
 
@@ -16,6 +17,7 @@ fn an_attempt_in_flight_is_made_again_under_the_same_epoch_and_counts_once() {
         let id = engine.submit(spec).await;
         let before = engine.attempt().await;
         let mut engine = Scripted::on(engine.stop().await).await;
+        assert_eq!(engine.engine.shared().live.load(Relaxed), 1, "the gauge is right from the start");
         let after = engine.attempt().await;
         assert_eq!(name(&after), name(&before));
         assert_eq!((after.owner.as_str(), &after.owner_roles[..]), ("ben", &["planner".to_owned()][..]));
