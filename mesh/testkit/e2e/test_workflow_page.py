@@ -44,9 +44,9 @@ class Engine(Process):
         return self.request("GET", f"/api/v1/workflows/{workflow_id}")["status"].removeprefix("WORKFLOW_STATUS_")
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    engine = Engine(tmp_path_factory.mktemp("page")).start()
+def serving(engine):
+    """The engine while it serves; what it said if a test fails."""
+    engine.start()
     try:
         eventually(30, lambda: engine.request("GET", "/ready"))
         yield engine
@@ -55,6 +55,11 @@ def engine(tmp_path_factory):
         raise
     finally:
         engine.kill()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    yield from serving(Engine(tmp_path_factory.mktemp("page")))
 
 
 @pytest.fixture(scope="module")
@@ -196,15 +201,7 @@ def asking(tmp_path):
     tokens = tmp_path / "tokens.toml"
     tokens.write_text(f'[[tokens]]\ntoken = "{token}"\nname = "ann"\nroles = ["caller", "admin"]\n')
     tokens.chmod(0o600)
-    engine = Engine(tmp_path, token, SWITCHBOARD_AUTH="any", SWITCHBOARD_AUTH_TOKENS=str(tokens)).start()
-    try:
-        eventually(30, lambda: engine.request("GET", "/ready"))
-        yield engine
-    except BaseException:
-        print(engine.tail())
-        raise
-    finally:
-        engine.kill()
+    yield from serving(Engine(tmp_path, token, SWITCHBOARD_AUTH="any", SWITCHBOARD_AUTH_TOKENS=str(tokens)))
 
 
 def test_whoever_is_asked_signs_in_and_stays_so(asking, engine, browser):

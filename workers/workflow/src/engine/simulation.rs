@@ -19,35 +19,22 @@ mod purge;
 #[path = "../../machine/tests/simulation/random.rs"]
 mod random;
 mod schedules;
+#[path = "../../machine/tests/simulation/seeds.rs"]
+mod seeds;
 #[path = "../../machine/tests/simulation/specs.rs"]
 mod specs;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
 /// Some seconds of an unoptimized build.
 const SCHEDULES: u64 = 150;
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|value| value.parse().unwrap())
-}
-
 #[test]
 fn every_schedule_keeps_every_promise() {
-    let seeds = match number("WORKFLOW_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("WORKFLOW_SCHEDULES").unwrap_or(SCHEDULES),
-    };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut seen = world::Seen::default();
-    for seed in seeds.clone() {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world::run(seed, &runtime, &mut seen))) {
-            eprintln!("the schedule of seed {seed} broke a promise; WORKFLOW_SEED={seed} runs it again");
-            resume_unwind(panic);
-        }
-    }
-    println!("{} schedules, {seen:?}", seeds.end - seeds.start);
-    if seeds.end - seeds.start >= SCHEDULES {
+    let seeds = seeds::each(SCHEDULES, |seed| world::run(seed, &runtime, &mut seen));
+    println!("{seeds} schedules, {seen:?}");
+    if seeds >= SCHEDULES {
         seen.everything();
     }
 }

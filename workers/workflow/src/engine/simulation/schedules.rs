@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    panic::{catch_unwind, resume_unwind},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -14,9 +13,9 @@ use workflow_store::{Filter, Store};
 
 use super::{
     disk::{Disk, Fault},
-    number,
     process::{self, Asked, Process},
     random::Random,
+    seeds,
 };
 use crate::{
     attempt::{AttemptId, Report},
@@ -69,21 +68,9 @@ struct World {
 
 #[test]
 fn each_time_fires_once_whatever_happens_to_process_and_clock() {
-    let seeds = match number("WORKFLOW_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("WORKFLOW_SCHEDULES").unwrap_or(SEEDS),
-    };
     let mut runs = 0;
-    for seed in seeds.clone() {
-        match catch_unwind(|| run(seed)) {
-            Ok(fired) => runs += fired,
-            Err(panic) => {
-                eprintln!("seed {seed} broke a promise; WORKFLOW_SEED={seed} runs it again");
-                resume_unwind(panic);
-            }
-        }
-    }
-    assert!(runs as u64 > 10 * (seeds.end - seeds.start), "{runs} runs prove nothing");
+    let seeds = seeds::each(SEEDS, |seed| runs += run(seed));
+    assert!(runs as u64 > 10 * seeds, "{runs} runs prove nothing");
 }
 
 fn run(seed: u64) -> usize {
